@@ -1,0 +1,54 @@
+/*
+ * param -- a parameter described by a table row, and the choice of a row with its values.
+ *
+ * Operations, models, augmentations, optimisers, schedules and job kinds all describe what they take in the
+ * same words. Validation, the error's JSON pointer, GET /api/v1/kinds, the dashboard's form and the reference
+ * page come from these rows and from nowhere else. Every scalar fits a double (integers up to 2^53).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+
+typedef enum ParamType {
+    PARAM_BOOL, /* 0 or 1 */
+    PARAM_INT,
+    PARAM_REAL,
+    PARAM_ENUM, /* value = index into `choices`; the name goes to disk and over the wire */
+} ParamType;
+
+typedef struct Param {
+    const char *name;
+    ParamType type;
+    double fallback; /* the default */
+    double min, max; /* inclusive; of INT and REAL */
+    const char *const *choices; /* of ENUM: NULL-terminated names */
+    const char *help; /* one line, with the unit */
+} Param;
+
+enum { PARAMS_MAX = 12 };
+
+/* What every row of every table starts with. */
+typedef struct Described {
+    const char *name;
+    const char *summary;
+    const Param *params;
+    uint32_t count; /* of params, at most PARAMS_MAX */
+} Described;
+
+/* One row of some table, with a value for each of its parameters, in table order. */
+typedef struct Choice {
+    uint32_t row;
+    double value[PARAMS_MAX];
+} Choice;
+
+/* The index of parameter `name`, or -1. */
+int param_find(const Described *row, const char *name);
+/* The index of `name` among an ENUM's choices, or -1. */
+int param_choice(const Param *param, const char *name);
+/* Checks type and range of one value; the message names what is allowed. */
+CHECKED Status param_check(const Param *param, double value, Error *err);
+/* Fills value[] with the defaults. */
+void param_defaults(const Described *row, double value[PARAMS_MAX]);

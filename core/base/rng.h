@@ -1,0 +1,43 @@
+/*
+ * rng -- counter-based random numbers: Philox4x32-10.
+ * Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+ *
+ * A stream is addressed by (seed, purpose, epoch, index); its numbers depend on nothing else, so they are
+ * the same for any number of threads, in any order of evaluation, and after a resume.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* What a stream is for. The values go into the counter: append, never renumber. */
+typedef enum RngPurpose {
+    RNG_INIT = 1,    /* weights; index = number of the tensor in the model */
+    RNG_SPLIT = 2,   /* the train/validation permutation */
+    RNG_SHUFFLE = 3, /* the order of an epoch */
+    RNG_AUGMENT = 4, /* one image of one epoch; index = its index in the split */
+    RNG_SHAPES = 5,  /* one generated image; epoch = split */
+    RNG_TEST = 6,
+} RngPurpose;
+
+typedef struct Rng {
+    uint32_t key[2];
+    uint32_t counter[4];
+    uint32_t block[4];
+    uint32_t left; /* unused words of `block` */
+} Rng;
+
+/* The stream's beginning. A plain value: copy it to replay it. */
+Rng rng_at(uint64_t seed, RngPurpose purpose, uint32_t epoch, uint32_t index);
+
+uint32_t rng_u32(Rng *rng);
+/* Uniform in 0..bound-1 without bias; bound > 0. */
+uint32_t rng_below(Rng *rng, uint32_t bound);
+/* Uniform in [0,1), 24 bits. */
+float rng_uniform(Rng *rng);
+/* Standard normal (Box-Muller; uses two words, keeps no spare). */
+float rng_normal(Rng *rng);
+/* Fisher-Yates: a permutation of 0..count-1 in `ret`. */
+void rng_permutation(Rng *rng, uint32_t count, uint32_t *ret);
+
+/* One Philox4x32-10 block, for the known-answer test. */
+void philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t ret[4]);
