@@ -4,7 +4,6 @@
  * from an atomic counter: they are coarse (a block of images), so that costs nothing and evens out the load.
  * A helper spins briefly before it sleeps, because the next layer's units usually come within microseconds.
  */
-#define _GNU_SOURCE
 #include "core/base/parallel.h"
 
 #include <assert.h>
