@@ -1,8 +1,9 @@
 /*
  * augment -- the table of augmentations: one file `aug_x.c` and one row in meson.build each.
  *
- * An augmentation maps one image of bytes [H,W,C] to another of the same size, before normalisation. All that is random comes
- * from the stream it is given, which is keyed by (seed, epoch, image).
+ * An augmentation maps one image of bytes [H,W,C] to another of the same size, before
+ * normalisation. All that is random comes from the stream it is given, which is keyed by (seed,
+ * epoch, image).
  */
 #pragma once
 

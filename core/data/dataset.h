@@ -1,9 +1,9 @@
 /*
  * dataset -- labelled images in memory, as bytes, with how to normalise them.
  *
- * A Dataset is immutable once opened and may be read by any number of threads. Pixels are 8-bit, channels
- * last: [images,H,W,C]. Opening reads everything and validates every record: a bad file is refused here, with
- * its name and the offset, and never later.
+ * A Dataset is immutable once opened and may be read by any number of threads. Pixels are 8-bit,
+ * channels last: [images,H,W,C]. Opening reads everything and validates every record: a bad file is
+ * refused here, with its name and the offset, and never later.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ typedef struct Dataset {
     char name[DATASET_NAME_MAX]; /* the operator's word for it */
     const char *layout;          /* "shapes", "cifar10" or "cifar100": the format, static text */
     uint32_t height, width, channels, classes;
-    const char *const *class_names; /* [classes] */
+    const char *const *class_names;                              /* [classes] */
     float mean[DATASET_CHANNELS_MAX], std[DATASET_CHANNELS_MAX]; /* of pixels scaled to 0..1 */
     ImageSet train, test;
     void *storage; /* what the pointers above point into; owned */
@@ -34,9 +34,10 @@ typedef struct Dataset {
 CHECKED Status dataset_open_shapes(Dataset **ret, Error *err);
 
 /*
- * A directory in the official CIFAR-10 or CIFAR-100 binary layout (data_batch_*.bin + test_batch.bin, or
- * train.bin + test.bin). Files may hold any number of whole records. `name` is a label for messages.
- * STATUS_INVALID: not such a directory, a truncated record, a label out of range; the message names the file.
+ * A directory in the official CIFAR-10 or CIFAR-100 binary layout (data_batch_*.bin +
+ * test_batch.bin, or train.bin + test.bin). Files may hold any number of whole records. `name` is a
+ * label for messages. STATUS_INVALID: not such a directory, a truncated record, a label out of
+ * range; the message names the file.
  */
 CHECKED Status dataset_open(const char *name, const char *path, Dataset **ret, Error *err);
 

@@ -1,10 +1,12 @@
 /*
- * loader -- which images a job uses, and batches of them: augmented, normalised, in the blocked layout.
+ * loader -- which images a job uses, and batches of them: augmented, normalised, in the blocked
+ * layout.
  *
- * Splits: `train` are the first train_images in file order, less the last val_images of a permutation of them
- * seeded by split_seed, which are `val`; `test` are the first test_images of the test files. An image's
- * augmentation is keyed by (seed, epoch, its index in the split): the same for any thread count and after a
- * resume. A Loader is immutable after loader_init(); loader_batch() may be called from one thread at a time.
+ * Splits: `train` are the first train_images in file order, less the last val_images of a
+ * permutation of them seeded by split_seed, which are `val`; `test` are the first test_images of
+ * the test files. An image's augmentation is keyed by (seed, epoch, its index in the split): the
+ * same for any thread count and after a resume. A Loader is immutable after loader_init();
+ * loader_batch() may be called from one thread at a time.
  */
 #pragma once
 
@@ -28,11 +30,16 @@ typedef struct DataSpec {
 typedef struct Loader {
     const Dataset *dataset; /* borrowed */
     uint32_t images[SPLIT_COUNT];
-    uint32_t *index[SPLIT_COUNT]; /* position in the split -> position in the data set's files; owned */
+    /* Position in the split -> position in the data set's files; owned. */
+    uint32_t *index[SPLIT_COUNT];
 } Loader;
 
-/* STATUS_INVALID, with pointers "/train_images" and so on, where the data set has fewer images than asked for. */
-CHECKED Status loader_init(Loader *loader, const Dataset *dataset, const DataSpec *spec, Error *err);
+/*
+ * STATUS_INVALID, with pointers "/train_images", "/test_images", "/val_images", where the data set
+ * has fewer images than asked for.
+ */
+CHECKED Status loader_init(Loader *loader, const Dataset *dataset, const DataSpec *spec,
+                           Error *err);
 void loader_clear(Loader *loader);
 
 typedef struct BatchSpec {
@@ -46,8 +53,8 @@ typedef struct BatchSpec {
 } BatchSpec;
 
 /*
- * Writes `count` images to ret_images in the blocked layout [block][H][W][n][C] (core/base/shape.h) and their
- * labels to ret_labels. One unit of work an image.
+ * Writes `count` images to ret_images in the blocked layout [block][H][W][n][C] (core/base/shape.h)
+ * and their labels to ret_labels. One unit of work an image.
  */
 void loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch, float *ret_images,
                   uint16_t *ret_labels);

@@ -1,8 +1,10 @@
 /*
  * render -- a heat map laid over its image, as RGB pixels.
  *
- * The map is scaled to 0..1 ((x - min)/(1e-7 + max - min)), resized bilinearly with half-pixel centres (align_corners=False in
- * PyTorch), coloured, and blended over the image, which is enlarged by whole pixels.
+ * The map is scaled to 0..1 ((x - min)/(1e-7 + max - min)), resized bilinearly with half-pixel
+ * centres (align_corners=False in PyTorch), coloured, and blended over the image, which is enlarged
+ * by whole pixels. Whatever a map holds, the result is an image: values that are not finite count
+ * as 0, and a constant map is 0 everywhere.
  */
 #pragma once
 
@@ -28,9 +30,16 @@ typedef struct Rgb {
 
 void rgb_clear(Rgb *rgb);
 
-/* map: [map_h,map_w]; image: bytes [h,w,channels], 1 or 3 channels. */
-CHECKED Status render_heatmap(const float *map, uint32_t map_h, uint32_t map_w, const uint8_t *image, uint32_t h,
-                              uint32_t w, uint32_t channels, const RenderSpec *spec, Rgb *ret, Error *err);
+/*
+ * map: [map_h,map_w]; image: bytes [h,w,channels], 1 or 3 channels. STATUS_INVALID, with pointer
+ * "/scale", "/blend" or
+ * "/colormap"; STATUS_BAD_SHAPE for an empty map or image or another number of channels.
+ */
+CHECKED Status render_heatmap(const float *map, uint32_t map_h, uint32_t map_w,
+                              const uint8_t *image, uint32_t h, uint32_t w, uint32_t channels,
+                              const RenderSpec *spec, Rgb *ret, Error *err);
 
-/* [h,w] -> [out_h,out_w], bilinear, half-pixel centres. */
-void resize_bilinear(const float *in, uint32_t h, uint32_t w, float *out, uint32_t out_h, uint32_t out_w);
+/* [h,w] -> [out_h,out_w], bilinear, half-pixel centres. No dimension is 0; `in` and `out` do not
+ * overlap. */
+void resize_bilinear(const float *in, uint32_t h, uint32_t w, float *out, uint32_t out_h,
+                     uint32_t out_w);

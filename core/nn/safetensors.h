@@ -49,3 +49,6 @@ const StTensor *safetensors_at(const StFile *file, size_t i);
 /* By name; NULL where absent. */
 const StTensor *safetensors_find(const StFile *file, const char *name);
 const char *safetensors_metadata(const StFile *file, const char *key); /* NULL where absent */
+/* Every key and its value, for whoever writes a file anew; they live as long as the file is open. */
+size_t safetensors_metadata_count(const StFile *file);
+StMeta safetensors_metadata_at(const StFile *file, size_t i);

@@ -1,0 +1,52 @@
+/*
+ * plan -- where every number of a graph's run will lie: one block of memory, its size known before it is taken.
+ *
+ * A plan is for a fixed number of images and a purpose (PlanSpec). Activations, gradients and what operations save
+ * share memory when their lifetimes do not meet; an operation runs in place where its row and its neighbours allow it.
+ * A plan depends on shapes alone. Making one takes no tensor memory; plan_bind() gives it some, which several plans may share,
+ * one at a time. Owned by one thread at a time; the graph is borrowed.
+ */
+#pragma once
+
+#include "core/graph/graph.h"
+
+enum { PLAN_KEEP_MAX = 4 };
+
+typedef struct PlanSpec {
+    uint32_t images;
+    bool training;         /* batch statistics; running ones move */
+    bool weight_gradients; /* backward computes every weight's gradient */
+    NodeId output;         /* what is run for; the gradient starts here */
+    NodeId gradient_to;    /* backward stops at this node's gradient; NODE_NONE: only weights */
+    NodeId keep[PLAN_KEEP_MAX]; /* further nodes whose values stay readable, NODE_NONE-terminated if fewer */
+} PlanSpec;
+
+typedef struct NodePlan {
+    bool runs;     /* forward is needed */
+    bool backward; /* backward is needed */
+    bool wants;    /* its output's gradient is computed */
+    bool accumulate[OP_INPUTS_MAX]; /* for each input's gradient */
+    OpShapes shapes;
+    size_t out, gradient, saved; /* byte offsets */
+} NodePlan;
+
+typedef struct Plan {
+    const Graph *graph;
+    PlanSpec spec;
+    NodePlan *node; /* [graph->nodes] */
+    size_t scratch; /* byte offset */
+    size_t bytes;   /* all of it */
+    double forward_flops;
+    char *memory; /* bound; NULL before */
+} Plan;
+
+/* STATUS_BAD_SHAPE: the images do not fit the graph. */
+CHECKED Status plan_init(Plan *plan, const Graph *graph, const PlanSpec *spec, Error *err);
+void plan_clear(Plan *plan);
+/* `memory`: plan->bytes, 64-byte aligned; borrowed. */
+void plan_bind(Plan *plan, void *memory);
+
+/* Values of an input, the output or a kept node. */
+Tensor plan_tensor(const Plan *plan, NodeId node);
+/* Gradient of the output (to be written before run_backward()) or of gradient_to (to be read after). */
+Tensor plan_gradient(const Plan *plan, NodeId node);

@@ -1,0 +1,108 @@
+/* Building and initialising; the file format is network_file.c. */
+#include "core/nn/network.h"
+
+#include <string.h>
+
+#include "core/base/rng.h"
+
+Status network_init(Network *network, const Choice *model, const ModelInput *input, Error *err)
+{
+    Network n = { .model = *model, .input = *input };
+    Status s;
+
+    graph_init(&n.graph);
+    n.image = graph_input(&n.graph, "image", shape4(1, input->height, input->width, input->channels));
+    n.target = graph_input(&n.graph, "target", shape2(1, input->classes));
+    n.logits = model_table[model->row]->build(model->value, input, n.image, &n.graph);
+    n.loss = graph_node(&n.graph, "cross_entropy", "", n.logits, n.target, NULL);
+    s = graph_status(&n.graph, err);
+    if (s != STATUS_OK) {
+        graph_clear(&n.graph);
+        return s;
+    }
+    for (int c = 0; c < 4; c++)
+        n.std[c] = 1;
+    *network = n;
+    return STATUS_OK;
+}
+
+Status network_take_weights(Network *network, Error *err)
+{
+    size_t bytes = network->graph.weight_numbers * sizeof(real);
+    Status s = arena_init(&network->arena, arena_round(bytes), err);
+
+    if (s == STATUS_OK)
+        network->weights = arena_take(&network->arena, bytes);
+    return s;
+}
+
+void network_randomise(Network *network, uint64_t seed)
+{
+    for (uint32_t i = 0; i < network->graph.weights; i++) {
+        const GraphWeight *w = &network->graph.weight[i];
+        Rng rng = rng_at(seed, RNG_INIT, 0, i);
+        real *p = network->weights + w->offset;
+        real bound = w->spec.fan_in == 0 ? 0 : (real)(1 / sqrt((double)w->spec.fan_in));
+
+        for (size_t k = 0; k < w->count; k++)
+            p[k] = w->spec.init == INIT_UNIFORM ? bound * (2 * (real)rng_uniform(&rng) - 1)
+                                                : (real)(w->spec.init == INIT_ONE);
+    }
+    network->batches = 0;
+}
+
+void network_clear(Network *network)
+{
+    graph_clear(&network->graph);
+    arena_clear(&network->arena);
+    *network = (Network){ 0 };
+}
+
+/* Strides in memory of the disk's four dimensions [O,I,kH,kW] (or [O,I]). */
+static void memory_strides(const GraphWeight *w, size_t dim[4], size_t stride[4])
+{
+    const Shape *s = &w->spec.shape;
+
+    for (int i = 0; i < 4; i++)
+        dim[i] = s->dim[i];
+    if (w->spec.layout == WEIGHT_CONV) {
+        stride[0] = 1;
+        stride[1] = dim[0];
+        stride[3] = dim[0] * dim[1];
+        stride[2] = stride[3] * dim[3];
+    } else if (w->spec.layout == WEIGHT_LINEAR) {
+        stride[0] = 1;
+        stride[1] = dim[0];
+        stride[2] = stride[3] = 0;
+    } else {
+        stride[0] = dim[1] * dim[2] * dim[3];
+        stride[1] = dim[2] * dim[3];
+        stride[2] = dim[3];
+        stride[3] = 1;
+    }
+}
+
+/* Calls for every element: its place on disk counts up, its place in memory is computed. */
+#define EACH_ELEMENT(weight, disk_at, memory_at, statement)                                        \
+    do {                                                                                           \
+        size_t dim_[4], stride_[4], disk_at = 0;                                                   \
+        memory_strides(weight, dim_, stride_);                                                     \
+        for (size_t a_ = 0; a_ < dim_[0]; a_++)                                                    \
+            for (size_t b_ = 0; b_ < dim_[1]; b_++)                                                \
+                for (size_t c_ = 0; c_ < dim_[2]; c_++)                                            \
+                    for (size_t d_ = 0; d_ < dim_[3]; d_++, disk_at++) {                           \
+                        size_t memory_at =                                                         \
+                            a_ * stride_[0] + b_ * stride_[1] + c_ * stride_[2] + d_ * stride_[3]; \
+                        statement;                                                                 \
+                    }                                                                              \
+    } while (0)
+
+void weight_to_disk(const GraphWeight *weight, const real *memory, float *ret)
+{
+    EACH_ELEMENT(weight, at, from, ret[at] = (float)memory[from]);
+}
+
+void weight_from_disk(const GraphWeight *weight, const float *disk, real *ret)
+{
+    EACH_ELEMENT(weight, at, to, ret[to] = (real)disk[at]);
+}

@@ -1,0 +1,271 @@
+/*
+ * A network in a safetensors file: tensors under torchvision's names in PyTorch's order, so that load_state_dict()
+ * takes them, and the model's description in the metadata, so that a file alone is enough to rebuild it.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/nn/network.h"
+
+void network_meta_add(NetworkMeta *meta, const char *key, const char *format, ...)
+{
+    uint32_t i = meta->count;
+    va_list args;
+
+    if (i == NETWORK_META_MAX)
+        return;
+    snprintf(meta->key[i], NETWORK_META_VALUE_MAX, "%s", key);
+    va_start(args, format);
+    vsnprintf(meta->value[i], NETWORK_META_VALUE_MAX, format, args);
+    va_end(args);
+    meta->row[i] = (StMeta){ meta->key[i], meta->value[i] };
+    meta->count++;
+}
+
+void network_meta(const Network *network, NetworkMeta *meta)
+{
+    const Described *model = &model_table[network->model.row]->described;
+    char key[NETWORK_META_VALUE_MAX];
+
+    network_meta_add(meta, "format", "leased/%d", NETWORK_FORMAT_VERSION);
+    network_meta_add(meta, "model", "%s", model->name);
+    for (uint32_t i = 0; i < model->count; i++) {
+        const Param *p = &model->params[i];
+
+        snprintf(key, sizeof key, "model.%.40s", p->name);
+        if (p->type == PARAM_ENUM)
+            network_meta_add(meta, key, "%s", p->choices[(int)network->model.value[i]]);
+        else
+            network_meta_add(meta, key, "%.17g", network->model.value[i]);
+    }
+    network_meta_add(meta, "input.height", "%u", network->input.height);
+    network_meta_add(meta, "input.width", "%u", network->input.width);
+    network_meta_add(meta, "input.channels", "%u", network->input.channels);
+    network_meta_add(meta, "classes", "%u", network->input.classes);
+    for (uint32_t c = 0; c < network->input.channels && c < 4; c++) {
+        snprintf(key, sizeof key, "mean.%u", c);
+        network_meta_add(meta, key, "%.9g", (double)network->mean[c]);
+        snprintf(key, sizeof key, "std.%u", c);
+        network_meta_add(meta, key, "%.9g", (double)network->std[c]);
+    }
+}
+
+/* Weights, and a counter for each operation that has one. */
+uint32_t network_tensor_count(const Network *network)
+{
+    uint32_t count = network->graph.weights;
+
+    for (NodeId i = 0; i < network->graph.nodes; i++)
+        count += network->graph.node[i].op != NULL && (network->graph.node[i].op->flags & OP_COUNTS_BATCHES) != 0;
+    return count;
+}
+
+uint32_t network_tensors(const Network *network, float *disk, StTensor *ret, char (*names)[GRAPH_WEIGHT_NAME_MAX])
+{
+    const Graph *g = &network->graph;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < g->weights; i++) {
+        const GraphWeight *w = &g->weight[i];
+        StTensor t = { .name = w->name, .dtype = ST_F32, .rank = w->spec.shape.rank, .count = w->count };
+
+        for (uint32_t k = 0; k < t.rank; k++)
+            t.dim[k] = w->spec.shape.dim[k];
+        weight_to_disk(w, network->weights + w->offset, disk + w->offset);
+        t.data = disk + w->offset;
+        ret[count++] = t;
+    }
+    for (NodeId i = 0; i < g->nodes; i++) {
+        if (g->node[i].op == NULL || (g->node[i].op->flags & OP_COUNTS_BATCHES) == 0)
+            continue;
+        snprintf(names[count], GRAPH_WEIGHT_NAME_MAX, "%.64s.num_batches_tracked", g->node[i].name);
+        ret[count] = (StTensor){ .name = names[count], .dtype = ST_I64, .data = &network->batches, .count = 1 };
+        count++;
+    }
+    return count;
+}
+
+static Status meta_number(const StFile *file, const char *key, double lo, double hi, double *ret, Error *err)
+{
+    const char *text = safetensors_metadata(file, key);
+    char *end = NULL;
+    double value;
+
+    if (text == NULL)
+        return error_set(err, STATUS_CORRUPT, "the checkpoint's metadata lacks \"%s\"", key);
+    errno = 0;
+    value = strtod(text, &end);
+    if (errno != 0 || end == text || *end != '\0' || !(value >= lo && value <= hi))
+        return error_set(err, STATUS_CORRUPT, "the checkpoint's metadata has \"%s\" = \"%.60s\", which is not a number from %g to %g",
+                         key, text, lo, hi);
+    *ret = value;
+    return STATUS_OK;
+}
+
+static Status read_model(const StFile *file, Choice *ret, Error *err)
+{
+    const char *name = safetensors_metadata(file, "model");
+    int row = name == NULL ? -1 : model_find(name);
+    const Described *model;
+
+    if (row < 0)
+        return error_set(err, STATUS_CORRUPT, "the checkpoint names no model that is known here");
+    model = &model_table[row]->described;
+    ret->row = (uint32_t)row;
+    param_defaults(model, ret->value);
+    for (uint32_t i = 0; i < model->count; i++) {
+        const Param *p = &model->params[i];
+        char key[NETWORK_META_VALUE_MAX];
+        const char *text;
+        Status s;
+
+        snprintf(key, sizeof key, "model.%.40s", p->name);
+        text = safetensors_metadata(file, key);
+        if (p->type == PARAM_ENUM) {
+            int choice = text == NULL ? -1 : param_choice(p, text);
+
+            if (choice < 0)
+                return error_set(err, STATUS_CORRUPT, "the checkpoint's metadata has no known \"%s\"", key);
+            ret->value[i] = choice;
+            continue;
+        }
+        s = meta_number(file, key, p->min, p->max, &ret->value[i], err);
+        if (s != STATUS_OK)
+            return s;
+    }
+    return STATUS_OK;
+}
+
+static Status read_input(const StFile *file, ModelInput *ret, float mean[4], float std[4], Error *err)
+{
+    const struct {
+        const char *key;
+        double max;
+        uint32_t *value;
+    } sizes[] = { { "input.height", 4096, &ret->height },
+                  { "input.width", 4096, &ret->width },
+                  { "input.channels", 4, &ret->channels },
+                  { "classes", 65536, &ret->classes } };
+    double number = 0;
+    Status s;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        s = meta_number(file, sizes[i].key, 1, sizes[i].max, &number, err);
+        if (s != STATUS_OK)
+            return s;
+        *sizes[i].value = (uint32_t)number;
+    }
+    for (uint32_t c = 0; c < ret->channels; c++) {
+        char key[32];
+
+        snprintf(key, sizeof key, "mean.%u", c);
+        s = meta_number(file, key, -1e6, 1e6, &number, err);
+        if (s != STATUS_OK)
+            return s;
+        mean[c] = (float)number;
+        snprintf(key, sizeof key, "std.%u", c);
+        s = meta_number(file, key, 1e-6, 1e6, &number, err);
+        if (s != STATUS_OK)
+            return s;
+        std[c] = (float)number;
+    }
+    return STATUS_OK;
+}
+
+static void shape_text(char text[64], uint32_t rank, const uint64_t *dim)
+{
+    size_t used = 1;
+
+    text[0] = '[';
+    text[1] = '\0';
+    for (uint32_t i = 0; i < rank && used < 60; i++)
+        used += (size_t)snprintf(text + used, 64 - used, "%s%llu", i > 0 ? "," : "", (unsigned long long)dim[i]);
+    snprintf(text + (used < 62 ? used : 62), 2, "]");
+}
+
+/* The tensor for `w`, if it is there with the right type and shape. */
+static Status find_weight(const StFile *file, const GraphWeight *w, const StTensor **ret, Error *err)
+{
+    const StTensor *t = safetensors_find(file, w->name);
+    uint64_t want[ST_RANK_MAX] = { 0 };
+    char have_text[64], want_text[64];
+    bool same;
+
+    if (t == NULL)
+        return error_set(err, STATUS_CORRUPT, "the checkpoint lacks the tensor \"%s\"", w->name);
+    same = t->dtype == ST_F32 && t->rank == w->spec.shape.rank;
+    for (uint32_t k = 0; k < w->spec.shape.rank; k++) {
+        want[k] = w->spec.shape.dim[k];
+        same = same && t->dim[k] == want[k];
+    }
+    if (same) {
+        *ret = t;
+        return STATUS_OK;
+    }
+    shape_text(have_text, t->rank, t->dim);
+    shape_text(want_text, w->spec.shape.rank, want);
+    return error_set(err, STATUS_CORRUPT, "the checkpoint's tensor \"%s\" is %s %s, the model wants F32 %s", w->name,
+                     t->dtype == ST_F32 ? "F32" : "I64", have_text, want_text);
+}
+
+Status network_read_weights(Network *network, const StFile *file, Error *err)
+{
+    const Graph *g = &network->graph;
+    const StTensor *t = NULL;
+
+    for (uint32_t i = 0; i < g->weights; i++) {
+        Status s = find_weight(file, &g->weight[i], &t, err);
+
+        if (s != STATUS_OK)
+            return s;
+    }
+    for (uint32_t i = 0; i < g->weights; i++)
+        if (find_weight(file, &g->weight[i], &t, err) == STATUS_OK)
+            weight_from_disk(&g->weight[i], t->data, network->weights + g->weight[i].offset);
+    for (NodeId i = 0; i < g->nodes; i++) {
+        char name[GRAPH_WEIGHT_NAME_MAX];
+
+        snprintf(name, sizeof name, "%.64s.num_batches_tracked", g->node[i].name);
+        t = safetensors_find(file, name);
+        if (t != NULL && t->dtype == ST_I64 && t->count == 1)
+            memcpy(&network->batches, t->data, sizeof network->batches);
+    }
+    return STATUS_OK;
+}
+
+Status network_read(Network *network, const StFile *file, Error *err)
+{
+    const char *format = safetensors_metadata(file, "format");
+    char known[32];
+    Choice model = { 0 };
+    ModelInput input = { 0 };
+    float mean[4] = { 0 }, std[4] = { 1, 1, 1, 1 };
+    Network made = { 0 };
+    Status s;
+
+    snprintf(known, sizeof known, "leased/%d", NETWORK_FORMAT_VERSION);
+    if (format == NULL || strcmp(format, known) != 0)
+        return error_set(err, STATUS_CORRUPT, "the checkpoint's format is \"%.40s\", known here is \"%s\"",
+                         format == NULL ? "none" : format, known);
+    s = read_model(file, &model, err);
+    if (s == STATUS_OK)
+        s = read_input(file, &input, mean, std, err);
+    if (s == STATUS_OK)
+        s = network_init(&made, &model, &input, err);
+    if (s != STATUS_OK)
+        return s;
+    memcpy(made.mean, mean, sizeof mean);
+    memcpy(made.std, std, sizeof std);
+    s = network_take_weights(&made, err);
+    if (s == STATUS_OK)
+        s = network_read_weights(&made, file, err);
+    if (s != STATUS_OK)
+        network_clear(&made);
+    else
+        *network = made;
+    return s;
+}

@@ -1,0 +1,34 @@
+/* A unit is a range of numbers: where they stand in the tensor does not matter. */
+#include "core/ops/elementwise.h"
+
+enum { UNIT_NUMBERS = 65536 };
+
+Status elementwise_shape(const double *value, const Shape *in, OpShapes *ret, Error *err)
+{
+    (void)value;
+    if (in[0].rank == 0)
+        return error_set(err, STATUS_BAD_SHAPE, "wants an input");
+    *ret = (OpShapes){ .out = in[0] };
+    return STATUS_OK;
+}
+
+typedef struct Context {
+    const OpCall *call;
+    ElementwiseUnit *unit;
+    size_t count;
+} Context;
+
+static void body(void *context, size_t u)
+{
+    Context *c = context;
+    size_t at = u * UNIT_NUMBERS, rest = c->count - at;
+
+    c->unit(c->call, at, rest < UNIT_NUMBERS ? rest : UNIT_NUMBERS);
+}
+
+void elementwise_run(const OpCall *call, ElementwiseUnit *unit)
+{
+    Context c = { call, unit, shape_count(&call->out.shape) };
+
+    pool_run(call->pool, (c.count + UNIT_NUMBERS - 1) / UNIT_NUMBERS, body, &c);
+}

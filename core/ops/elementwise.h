@@ -1,0 +1,11 @@
+/* elementwise -- what operations share whose output has input 0's shape and whose numbers do not meet. */
+#pragma once
+
+#include "core/ops/op.h"
+
+/* Output = shape of input 0; a second input must have the same. */
+CHECKED Status elementwise_shape(const double *value, const Shape *in, OpShapes *ret, Error *err);
+
+typedef void ElementwiseUnit(const OpCall *call, size_t at, size_t count);
+/* Calls unit() for consecutive ranges of the output's numbers, on the pool. */
+void elementwise_run(const OpCall *call, ElementwiseUnit *unit);

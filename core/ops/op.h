@@ -1,0 +1,109 @@
+/*
+ * op -- one differentiable operation: a row of the table, a file of its own (op_x.c).
+ *
+ * The contract:
+ * - shape() validates the shapes of the inputs against the parameters, may fail, and answers everything that
+ *   has to be known before memory is taken: output, weights, saved and scratch.
+ * - forward() and backward() return nothing, allocate nothing, take no locks and keep no state. They cut their work into
+ *   units that depend on shapes alone and hand them to the pool.
+ * - Gradients of weights accumulate: the caller zeroes them. For an input's gradient the planner says, per
+ *   edge, whether to overwrite (the first writer) or to accumulate. A NULL gradient is not wanted.
+ * - Adding an operation: docs/adding-an-operation.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "core/base/parallel.h"
+#include "core/base/param.h"
+#include "core/base/shape.h"
+#include "core/kernels/kernels.h"
+
+enum { OP_INPUTS_MAX = 2, OP_WEIGHTS_MAX = 4 };
+
+typedef enum WeightRole {
+    WEIGHT_TRAINED,   /* has a gradient; the optimiser moves it */
+    WEIGHT_STATISTIC, /* moved by forward() in training (running mean and variance) */
+} WeightRole;
+
+/* How a weight lies in memory. On disk it always has PyTorch's order, which is `shape`. */
+typedef enum WeightLayout {
+    WEIGHT_PLAIN,
+    WEIGHT_CONV,   /* shape [O,I,kH,kW]; in memory [kH,kW,I,O] */
+    WEIGHT_LINEAR, /* shape [O,I]; in memory [I,O] */
+} WeightLayout;
+
+/* How it starts: PyTorch's defaults. */
+typedef enum WeightInit {
+    INIT_ZERO,
+    INIT_ONE,
+    INIT_UNIFORM, /* U(-b,b), b = 1/sqrt(fan_in): kaiming-uniform with a = sqrt 5, and PyTorch's bias rule */
+} WeightInit;
+
+typedef struct OpWeight {
+    const char *name; /* "weight", "bias", "running_mean", ... */
+    Shape shape;
+    WeightRole role;
+    WeightLayout layout;
+    WeightInit init;
+    uint32_t fan_in;
+} OpWeight;
+
+typedef struct OpShapes {
+    Shape out;
+    uint32_t weights;
+    OpWeight weight[OP_WEIGHTS_MAX];
+    size_t saved;         /* numbers that forward() leaves for backward() */
+    size_t scratch_bytes; /* working memory of one call */
+    double flops;         /* multiplies and additions of forward(), convolution and linear layers only */
+} OpShapes;
+
+/* One call: everything that forward() or backward() may touch. */
+typedef struct OpCall {
+    Pool *pool;
+    const Kernels *kernels;
+    const double *value; /* the row's parameters */
+    bool training;       /* batch statistics are used, and running ones moved */
+    const Tensor *in;
+    Tensor out;
+    real *const *weight;
+    real *saved;
+    void *scratch;
+    /* backward() only */
+    const real *out_gradient;
+    real *in_gradient[OP_INPUTS_MAX];
+    bool accumulate[OP_INPUTS_MAX];
+    real *weight_gradient[OP_WEIGHTS_MAX];
+} OpCall;
+
+/* What the planner may do with memory around an operation. */
+enum {
+    OP_INPLACE = 1,          /* out may lie over input 0 */
+    OP_GRADIENT_INPLACE = 2, /* input 0's gradient may lie over out's, when it is overwritten */
+    OP_NEEDS_INPUT = 4,      /* backward() reads the inputs */
+    OP_NEEDS_OUTPUT = 8,     /* backward() reads the output */
+    OP_WEIGHTS_NEED_INPUT = 16, /* backward() reads the inputs for the gradient of weights only */
+    OP_COUNTS_BATCHES = 32,  /* PyTorch keeps num_batches_tracked beside the weights */
+};
+
+typedef struct Op {
+    Described described;
+    uint32_t inputs;
+    unsigned flags;
+    Status (*shape)(const double *value, const Shape *in, OpShapes *ret, Error *err);
+    void (*forward)(const OpCall *call);
+    void (*backward)(const OpCall *call);
+} Op;
+
+extern const Op *const op_table[]; /* NULL-terminated */
+/* The row named `name`, or NULL. */
+const Op *op_find(const char *name);
+
+/*
+ * Work units over `rows` rows of `c` numbers: unit u covers rows [op_unit_row(u), op_unit_row(u+1)).
+ * About 64 Ki numbers a unit; depends on the shape alone.
+ */
+size_t op_units(size_t rows, size_t c);
+size_t op_unit_rows(size_t c);
+/* Rows of an activation: N*H*W. */
+size_t op_rows(const Shape *s);

@@ -1,0 +1,69 @@
+/* What is left out is filled in with what it comes to, so that the row says exactly which images
+ * were used. */
+#include "server/jobs/data_params.h"
+
+#include <stdio.h>
+
+static void fill(OptionalUint *value, uint64_t fallback)
+{
+    if (!value->set)
+        *value = (OptionalUint){ true, fallback };
+}
+
+Status data_params_resolve(DataParams *params, Datasets *datasets, uint64_t seed,
+                           const Dataset **ret, Error *err)
+{
+    const Dataset *dataset;
+    Error why = { 0 };
+    Loader loader = { 0 };
+    DataSpec spec;
+    Status s = datasets_get(datasets, params->dataset, &dataset, &why);
+
+    if (s != STATUS_OK)
+        return error_at(err, s, "/dataset", "%s", error_message(&why));
+    fill(&params->train_images, dataset->train.images);
+    fill(&params->test_images, dataset->test.images);
+    fill(&params->val_images, 0);
+    fill(&params->split_seed, seed);
+    spec = data_params_spec(params);
+    s = loader_init(&loader, dataset, &spec, err);
+    if (s != STATUS_OK)
+        return s;
+    loader_clear(&loader);
+    *ret = dataset;
+    return STATUS_OK;
+}
+
+static OptionalUint read_uint(const json_t *params, const char *key)
+{
+    const json_t *value = json_object_get(params, key);
+
+    return (OptionalUint){ json_is_integer(value), (uint64_t)json_integer_value(value) };
+}
+
+Status data_params_of(const char *params_json, DataParams *ret, Error *err)
+{
+    json_t *params = json_loads(params_json, 0, NULL);
+    const char *dataset = json_string_value(json_object_get(params, "dataset"));
+    Status s = STATUS_OK;
+
+    if (dataset == NULL) {
+        s = error_set(err, STATUS_CONFLICT, "the job uses no data set");
+    } else {
+        *ret = (DataParams){ .train_images = read_uint(params, "train_images"),
+                             .test_images = read_uint(params, "test_images"),
+                             .val_images = read_uint(params, "val_images"),
+                             .split_seed = read_uint(params, "split_seed") };
+        snprintf(ret->dataset, sizeof ret->dataset, "%s", dataset);
+    }
+    json_decref(params);
+    return s;
+}
+
+DataSpec data_params_spec(const DataParams *params)
+{
+    return (DataSpec){ .train_images = (uint32_t)params->train_images.value,
+                       .test_images = (uint32_t)params->test_images.value,
+                       .val_images = (uint32_t)params->val_images.value,
+                       .split_seed = params->split_seed.value };
+}

@@ -1,0 +1,35 @@
+/* data_params -- the keys by which every kind says which images it uses (D in the contract). */
+#pragma once
+
+#include "core/data/loader.h"
+#include "server/jobs/datasets.h"
+#include "server/jobs/spec.h"
+
+typedef struct DataParams {
+    char dataset[DATASET_NAME_MAX];
+    OptionalUint train_images, test_images, val_images,
+        split_seed; /* all set after data_params_resolve() */
+} DataParams;
+
+/* Rows of a kind's field table whose params struct S has a member `DataParams data`. */
+#define DATA_FIELD_ROWS(S)                                                                    \
+    FIELD_STRING_ROW(S, data.dataset, "dataset", FIELD_REQUIRED, NULL, "name of a data set"), \
+        FIELD_UINT_ROW(S, data.train_images, "train_images", 1, 1e9,                          \
+                       "the first N training images; null: all"),                             \
+        FIELD_UINT_ROW(S, data.test_images, "test_images", 1, 1e9,                            \
+                       "the first N test images; null: all"),                                 \
+        FIELD_UINT_ROW(S, data.val_images, "val_images", 0, 1e9,                              \
+                       "training images set apart for validation; null: 0"),                  \
+        FIELD_UINT_ROW(S, data.split_seed, "split_seed", 0, 9007199254740991.0,               \
+                       "seed of the permutation that sets them apart; null: the job's seed")
+
+/*
+ * Fills in what was left out (all images, no validation, the job's seed) and checks it against the
+ * data set. STATUS_INVALID with pointers "/dataset", "/train_images" and so on.
+ */
+CHECKED Status data_params_resolve(DataParams *params, Datasets *datasets, uint64_t seed,
+                                   const Dataset **ret, Error *err);
+/* What a submitted job's params say, all filled in; STATUS_CONFLICT: its kind uses no data set. */
+CHECKED Status data_params_of(const char *params_json, DataParams *ret, Error *err);
+/* Of resolved params. */
+DataSpec data_params_spec(const DataParams *params);

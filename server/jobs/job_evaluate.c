@@ -1,0 +1,173 @@
+/*
+ * evaluate -- loss and accuracy of a checkpoint on one split.
+ *
+ * Writes <split>/loss and <split>/accuracy at the checkpoint's step, and result {"accuracy",
+ * "loss", "images"}. Where the checkpoint's job used the same data set, its train_images,
+ * val_images and split_seed are inherited, and saying something else is refused: validation images
+ * must not become training images by a typing error.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/train/trainer.h"
+#include "server/codec/json.h"
+#include "server/jobs/data_params.h"
+#include "server/jobs/run.h"
+
+typedef struct EvaluateParams {
+    DataParams data;
+    CheckpointRef checkpoint;
+    uint32_t split; /* index into `splits` */
+    uint32_t batch_size;
+} EvaluateParams;
+
+/* The first is the default. */
+static const char *const splits[] = { "test", "train", "val", NULL };
+static const Split split_of[] = { SPLIT_TEST, SPLIT_TRAIN, SPLIT_VAL };
+
+static const Field fields[] = {
+    DATA_FIELD_ROWS(EvaluateParams),
+    FIELD_CHECKPOINT_ROW(EvaluateParams, checkpoint, "checkpoint", FIELD_REQUIRED,
+                         "the checkpoint of a finished job"),
+    FIELD_ENUM_ROW(EvaluateParams, split, "split", 0, splits, "which images"),
+    FIELD_U32_ROW(EvaluateParams, batch_size, "batch_size", 128, 1, 8192, "images at a time"),
+};
+
+/* The referenced checkpoint and its job. All that is wrong with the reference is "/checkpoint". */
+static Status find_checkpoint(Store *store, const CheckpointRef *ref, Job *ret_job, Checkpoint *ret,
+                              Error *err)
+{
+    static const CheckpointKey key_of[] = { [CHECKPOINT_LATEST] = CHECKPOINT_KEY_LATEST,
+                                            [CHECKPOINT_BEST] = CHECKPOINT_KEY_BEST,
+                                            [CHECKPOINT_EPOCH] = CHECKPOINT_KEY_EPOCH };
+    Error why = { 0 };
+    Job job = { 0 };
+    Status s = store_job_get(store, (int64_t)ref->job, &job, &why);
+
+    if (s == STATUS_OK && !job_state_final(job.state))
+        s = error_set(&why, STATUS_INVALID, "job %lld is not finished: it is %s", (long long)job.id,
+                      job_state_names[job.state]);
+    else if (s == STATUS_OK && ref->which == CHECKPOINT_LATEST && job.state != JOB_SUCCEEDED)
+        s = error_set(&why, STATUS_INVALID, "job %lld has not succeeded (%s): name an epoch of it",
+                      (long long)job.id, job_state_names[job.state]);
+    if (s == STATUS_OK)
+        s = store_checkpoint_find(store, job.id, key_of[ref->which], ref->epoch, ret, &why);
+    if (s != STATUS_OK) {
+        job_clear(&job);
+        return error_at(err, s == STATUS_NOT_FOUND ? STATUS_INVALID : s, "/checkpoint", "%s",
+                        error_message(&why));
+    }
+    *ret_job = job;
+    return STATUS_OK;
+}
+
+static bool inherit(OptionalUint *value, OptionalUint theirs, const char *pointer, int64_t job,
+                    Error *err)
+{
+    if (!value->set)
+        *value = theirs;
+    if (!theirs.set || value->value == theirs.value)
+        return true;
+    (void)error_add(err, STATUS_INVALID, pointer,
+                    "contradicts job %lld, whose checkpoint this reads: it used %llu",
+                    (long long)job, (unsigned long long)theirs.value);
+    return false;
+}
+
+static Status inherit_data(DataParams *data, const Job *job, Error *err)
+{
+    DataParams theirs;
+    bool ok = true;
+
+    if (data_params_of(job->params, &theirs, NULL) == STATUS_OK &&
+        strcmp(theirs.dataset, data->dataset) == 0) {
+        ok &= inherit(&data->train_images, theirs.train_images, "/train_images", job->id, err);
+        ok &= inherit(&data->val_images, theirs.val_images, "/val_images", job->id, err);
+        ok &= inherit(&data->split_seed, theirs.split_seed, "/split_seed", job->id, err);
+    }
+    return ok ? STATUS_OK : STATUS_INVALID;
+}
+
+static uint32_t split_images(const DataParams *data, Split split)
+{
+    const uint64_t images[] = { [SPLIT_TRAIN] = data->train_images.value - data->val_images.value,
+                                [SPLIT_VAL] = data->val_images.value,
+                                [SPLIT_TEST] = data->test_images.value };
+
+    return (uint32_t)images[split];
+}
+
+static Status evaluate_check(Store *store, Datasets *datasets, JobSpec *spec, JobEstimate *ret,
+                             Error *err)
+{
+    EvaluateParams *params = spec->params;
+    const Dataset *dataset;
+    Checkpoint checkpoint;
+    Job job = { 0 };
+    Status s = find_checkpoint(store, &params->checkpoint, &job, &checkpoint, err);
+
+    if (s == STATUS_OK)
+        s = inherit_data(&params->data, &job, err);
+    job_clear(&job);
+    if (s == STATUS_OK)
+        s = data_params_resolve(&params->data, datasets, spec->seed, &dataset, err);
+    if (s != STATUS_OK)
+        return s;
+    if (split_images(&params->data, split_of[params->split]) == 0)
+        return error_at(err, STATUS_INVALID, "/split", "there are no images in split \"%s\"",
+                        splits[params->split]);
+    *ret = (JobEstimate){ .steps = 1, .epochs = 0 };
+    return STATUS_OK;
+}
+
+static Status evaluate_run(JobRun *run, Error *err)
+{
+    const EvaluateParams *params = run->spec->params;
+    const char *split = splits[params->split];
+    DataSpec data = data_params_spec(&params->data);
+    JobProgress at = { .steps = 1 };
+    const Dataset *dataset;
+    Checkpoint checkpoint = { 0 };
+    Job job = { 0 };
+    Score score = { 0 };
+    uint64_t step;
+    char *path = NULL;
+    Status s = datasets_get(run->datasets, params->data.dataset, &dataset, err);
+
+    if (s == STATUS_OK)
+        s = run_begin(run, &at, NULL, NULL, &step, err);
+    if (s == STATUS_OK)
+        s = find_checkpoint(run->store, &params->checkpoint, &job, &checkpoint, err);
+    job_clear(&job);
+    if (s == STATUS_OK)
+        s = store_checkpoint_verify(run->store, &checkpoint, err);
+    if (s != STATUS_OK)
+        return s;
+    path = store_checkpoint_file(run->store, &checkpoint);
+    s = path == NULL ? error_set(err, STATUS_NO_MEMORY, "cannot allocate a path")
+                     : evaluate_checkpoint(path, dataset, &data, split_of[params->split],
+                                           params->batch_size, run->pool, run->stop, &score, err);
+    free(path);
+    if (s != STATUS_OK)
+        return s;
+    /* At the checkpoint's step, so that it lies beside the numbers of the job it is about. */
+    run_report(
+        run, 1,
+        (const MetricValue[]){ run_value(split, "loss", checkpoint.step, score.loss),
+                               run_value(split, "accuracy", checkpoint.step, score.accuracy) },
+        2);
+    run_result(run, json_pack("{s:o, s:o, s:i}", "accuracy", json_number(score.accuracy), "loss",
+                              json_number(score.loss), "images", (int)score.images));
+    return STATUS_OK;
+}
+
+extern const JobKind job_kind_evaluate;
+const JobKind job_kind_evaluate = {
+    .name = "evaluate",
+    .summary = "loss and accuracy of a checkpoint on one split",
+    .fields = fields,
+    .field_count = sizeof fields / sizeof *fields,
+    .params_size = sizeof(EvaluateParams),
+    .check = evaluate_check,
+    .run = evaluate_run,
+};

@@ -1,0 +1,389 @@
+/*
+ * The public face: everything here is a row read or a compare-and-set, with the live numbers of a
+ * running job laid over.
+ *
+ * Two races are closed by order. A cancel writes the row first and looks for the slot after; a
+ * worker registers its slot first and reads the row after: one of them sees the other. A worker
+ * that finds nothing queued waits for the generation it saw *before* looking to change: what was
+ * queued in between wakes it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/train/trainer.h"
+#include "server/codec/json.h"
+#include "server/config/log.h"
+#include "server/jobs/queue_private.h"
+
+static void init_locks(Queue *queue)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue->wake, &attributes);
+    pthread_cond_init(&queue->idle, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static Status start_workers(Queue *queue, Error *err)
+{
+    for (unsigned i = 0; i < queue->workers; i++) {
+        Slot *slot = &queue->slot[i];
+
+        slot->queue = queue;
+        atomic_init(&slot->stop, STOP_NO);
+        pthread_mutex_lock(&queue->lock);
+        errno = pthread_create(&slot->thread, NULL, worker_main, slot);
+        slot->started = errno == 0;
+        queue->running += slot->started;
+        pthread_mutex_unlock(&queue->lock);
+        if (!slot->started)
+            return error_errno(err, STATUS_INTERNAL, "cannot start worker %u", i + 1);
+    }
+    return STATUS_OK;
+}
+
+Status queue_new(const QueueOptions *options, Queue **ret, Error *err)
+{
+    Queue *queue;
+    uint32_t requeued = 0, failed = 0;
+    Status s;
+
+    if (options->workers > QUEUE_WORKERS_MAX)
+        return error_set(err, STATUS_INVALID, "at most %d workers", QUEUE_WORKERS_MAX);
+    s = store_job_reconcile(options->store, &requeued, &failed, err);
+    if (s != STATUS_OK)
+        return s;
+    if (requeued + failed > 0)
+        log_write(LOG_WARNING,
+                  "the last run ended without a drain: %u jobs go on, %u have failed too often",
+                  requeued, failed);
+    queue = calloc(1, sizeof *queue);
+    if (queue == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "cannot allocate the queue");
+    queue->store = options->store;
+    queue->datasets = options->datasets;
+    queue->kinds = options->kinds == NULL ? job_kinds : options->kinds;
+    queue->build = options->build == NULL ? "" : options->build;
+    queue->workers = options->workers;
+    init_locks(queue);
+    s = start_workers(queue, err);
+    if (s != STATUS_OK) {
+        if (queue_drain(queue, NULL) == STATUS_OK)
+            queue_free(queue);
+        return s;
+    }
+    *ret = queue;
+    return STATUS_OK;
+}
+
+void slot_stop(Slot *slot, int request)
+{
+    int now = atomic_load(&slot->stop);
+
+    while (now < request && !atomic_compare_exchange_weak(&slot->stop, &now, request))
+        ;
+}
+
+Status queue_drain(Queue *queue, Error *err)
+{
+    struct timespec until;
+    bool late = false;
+    unsigned left;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += QUEUE_DRAIN_MS / 1000;
+    pthread_mutex_lock(&queue->lock);
+    queue->draining = true;
+    for (unsigned i = 0; i < queue->workers; i++)
+        if (queue->slot[i].active)
+            slot_stop(&queue->slot[i], STOP_DRAIN);
+    pthread_cond_broadcast(&queue->wake);
+    while (queue->running > 0 && !late)
+        late = pthread_cond_timedwait(&queue->idle, &queue->lock, &until) == ETIMEDOUT;
+    left = queue->running;
+    pthread_mutex_unlock(&queue->lock);
+    if (left > 0)
+        return error_set(err, STATUS_BUSY, "%u jobs did not stop within %d s", left,
+                         QUEUE_DRAIN_MS / 1000);
+    for (unsigned i = 0; i < queue->workers; i++)
+        if (queue->slot[i].started)
+            pthread_join(queue->slot[i].thread, NULL);
+    pthread_mutex_lock(&queue->lock);
+    queue->workers = 0;
+    pthread_mutex_unlock(&queue->lock);
+    return STATUS_OK;
+}
+
+void queue_free(Queue *queue)
+{
+    if (queue == NULL)
+        return;
+    pthread_mutex_destroy(&queue->lock);
+    pthread_cond_destroy(&queue->wake);
+    pthread_cond_destroy(&queue->idle);
+    free(queue);
+}
+
+bool queue_draining(Queue *queue)
+{
+    bool draining;
+
+    pthread_mutex_lock(&queue->lock);
+    draining = queue->draining;
+    pthread_mutex_unlock(&queue->lock);
+    return draining;
+}
+
+Store *queue_store(Queue *queue)
+{
+    return queue->store;
+}
+
+Datasets *queue_datasets(Queue *queue)
+{
+    return queue->datasets;
+}
+
+const JobKind *const *queue_kinds(Queue *queue)
+{
+    return queue->kinds;
+}
+
+/* --- in --- */
+
+static Status check(Queue *queue, JobSpec *spec, JobEstimate *ret, Error *err)
+{
+    uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    Status s = spec->kind->check(queue->store, queue->datasets, spec, ret, err);
+
+    if (s != STATUS_OK) {
+        error_prefix_pointers(err, "/params");
+        return s;
+    }
+    if (ret->memory_bytes > physical)
+        return error_at(err, STATUS_INVALID, "/params",
+                        "the job needs %.1f GB of memory, the machine has %.1f GB",
+                        (double)ret->memory_bytes / 1e9, (double)physical / 1e9);
+    return STATUS_OK;
+}
+
+static Status insert(Queue *queue, const JobSpec *spec, const JobEstimate *estimate,
+                     int64_t *ret_id, Error *err)
+{
+    json_t *params = job_spec_params_json(spec), *tags = json_array();
+    char *params_text = params == NULL ? NULL : json_dumps(params, JSON_WRITE_FLAGS),
+         *tags_text = NULL;
+    Status s;
+
+    for (uint32_t i = 0; tags != NULL && i < spec->tags.count; i++)
+        json_array_append_new(tags, json_string(spec->tags.tag[i]));
+    if (tags != NULL)
+        tags_text = json_dumps(tags, JSON_WRITE_FLAGS);
+    if (params_text == NULL || tags_text == NULL) {
+        s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's row");
+    } else {
+        JobInsert row = { .kind = spec->kind->name,
+                          .name = spec->name,
+                          .tags = tags_text,
+                          .params = params_text,
+                          .priority = (int32_t)spec->priority,
+                          .seed = spec->seed,
+                          .threads = (uint32_t)spec->threads.value,
+                          .epochs = estimate->epochs,
+                          .steps = estimate->steps };
+
+        s = store_job_insert(queue->store, &row, ret_id, err);
+    }
+    free(params_text);
+    free(tags_text);
+    json_decref(params);
+    json_decref(tags);
+    return s;
+}
+
+Status queue_submit(Queue *queue, const json_t *body, Job *ret, Error *err)
+{
+    JobSpec *spec = NULL;
+    JobEstimate estimate = { 0 };
+    int64_t id = 0;
+    Status s = job_spec_parse(queue->kinds, body, &spec, err);
+
+    if (s == STATUS_OK)
+        s = check(queue, spec, &estimate, err);
+    if (s == STATUS_OK)
+        s = insert(queue, spec, &estimate, &id, err);
+    job_spec_free(spec);
+    if (s != STATUS_OK)
+        return s;
+    pthread_mutex_lock(&queue->lock);
+    queue->generation++;
+    pthread_cond_signal(&queue->wake);
+    pthread_mutex_unlock(&queue->lock);
+    return queue_get(queue, id, ret, err);
+}
+
+static void stop_running(Queue *queue, int64_t id)
+{
+    pthread_mutex_lock(&queue->lock);
+    for (unsigned i = 0; i < queue->workers; i++)
+        if (queue->slot[i].active && queue->slot[i].job == id)
+            slot_stop(&queue->slot[i], STOP_CANCEL);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+/* One try against the row as it is. */
+static Status try_cancel(Queue *queue, int64_t id, Error *err)
+{
+    Job job = { 0 };
+    JobChange change = { .desire_cancel = true };
+    Status s = store_job_get(queue->store, id, &job, err);
+
+    if (s != STATUS_OK)
+        return s;
+    change.state = job.state == JOB_QUEUED ? JOB_CANCELLED : JOB_STOPPING;
+    if (job_state_final(job.state))
+        s = error_set(err, STATUS_CONFLICT, "job %lld is over: it is %s", (long long)id,
+                      job_state_names[job.state]);
+    else if (job.state != JOB_STOPPING) /* else it was told already */
+        s = store_job_change(queue->store, id, job.version, &change, NULL, err);
+    job_clear(&job);
+    return s;
+}
+
+Status queue_cancel(Queue *queue, int64_t id, Job *ret, Error *err)
+{
+    Error why = { 0 };
+    Status s = STATUS_CONFLICT;
+
+    /* The row may change between the look and the swap; a conflict that stays is the caller's. */
+    for (int i = 0; i < 4 && s == STATUS_CONFLICT; i++) {
+        why = (Error){ 0 };
+        s = try_cancel(queue, id, &why);
+    }
+    if (s != STATUS_OK)
+        return error_set(err, s, "%s", error_message(&why));
+    stop_running(queue, id);
+    return queue_get(queue, id, ret, err);
+}
+
+/* --- out --- */
+
+void latest_put(MetricValue *latest, uint32_t *count, const MetricValue *value)
+{
+    uint32_t i = 0;
+
+    while (i < *count && strcmp(latest[i].key, value->key) < 0)
+        i++;
+    if (i < *count && strcmp(latest[i].key, value->key) == 0) {
+        if (value->step >= latest[i].step)
+            latest[i] = *value;
+        return;
+    }
+    if (*count == JOB_LATEST_MAX)
+        return;
+    memmove(latest + i + 1, latest + i, (*count - i) * sizeof *latest);
+    latest[i] = *value;
+    ++*count;
+}
+
+/* What a slot knew before the row was read; the row may know more by now. */
+static void lay_over(Job *job, const Slot *live)
+{
+    if (job->state != JOB_RUNNING && job->state != JOB_STOPPING)
+        return;
+    if (live->progress.steps > 0 && live->progress.step >= job->progress.step &&
+        live->progress.epoch >= job->progress.epoch)
+        job->progress = live->progress;
+    for (uint32_t i = 0; i < live->latest_count; i++)
+        latest_put(job->latest, &job->latest_count, &live->latest[i]);
+}
+
+/* Copies of the active slots, to be freed; NULL where there is none. */
+static Slot *copy_slots(Queue *queue, size_t *ret_count)
+{
+    Slot *copy = NULL;
+
+    *ret_count = 0;
+    pthread_mutex_lock(&queue->lock);
+    if (queue->workers > 0)
+        copy = calloc(queue->workers, sizeof *copy);
+    for (unsigned i = 0; copy != NULL && i < queue->workers; i++) {
+        const Slot *slot = &queue->slot[i];
+
+        if (!slot->active)
+            continue;
+        copy[*ret_count].job = slot->job;
+        copy[*ret_count].progress = slot->progress;
+        copy[*ret_count].latest_count = slot->latest_count;
+        memcpy(copy[*ret_count].latest, slot->latest, sizeof slot->latest);
+        ++*ret_count;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return copy;
+}
+
+static void lay_all_over(Job *jobs, size_t count, const Slot *slots, size_t slot_count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < slot_count; j++)
+            if (slots[j].job == jobs[i].id)
+                lay_over(&jobs[i], &slots[j]);
+}
+
+Status queue_get(Queue *queue, int64_t id, Job *ret, Error *err)
+{
+    size_t count;
+    Slot *slots = copy_slots(queue, &count);
+    Status s = store_job_get(queue->store, id, ret, err);
+
+    if (s == STATUS_OK)
+        lay_all_over(ret, 1, slots, count);
+    free(slots);
+    return s;
+}
+
+Status queue_list(Queue *queue, const JobFilter *filter, JobList *ret, Error *err)
+{
+    size_t count;
+    Slot *slots = copy_slots(queue, &count);
+    Status s = store_job_list(queue->store, filter, ret, err);
+
+    if (s == STATUS_OK)
+        lay_all_over(ret->items, ret->count, slots, count);
+    free(slots);
+    return s;
+}
+
+Status queue_counts(Queue *queue, uint64_t ret[JOB_STATE_COUNT], Error *err)
+{
+    return store_job_counts(queue->store, ret, err);
+}
+
+Status queue_checkpoint(Queue *queue, int64_t id, const char *which, Checkpoint *ret, Error *err)
+{
+    size_t digits = strspn(which, "0123456789");
+    CheckpointKey key = CHECKPOINT_KEY_EPOCH;
+    Job job = { 0 };
+    Status s;
+
+    if (strcmp(which, "latest") == 0)
+        key = CHECKPOINT_KEY_LATEST;
+    else if (strcmp(which, "best") == 0)
+        key = CHECKPOINT_KEY_BEST;
+    else if (digits == 0 || digits > 9 || which[digits] != '\0')
+        return error_at(err, STATUS_INVALID, "/epoch",
+                        "a checkpoint is \"latest\", \"best\" or the number of an epoch");
+    s = store_job_get(queue->store, id, &job, err);
+    job_clear(&job);
+    if (s != STATUS_OK)
+        return s;
+    return store_checkpoint_find(queue->store, id, key, (uint32_t)strtoul(which, NULL, 10), ret,
+                                 err);
+}

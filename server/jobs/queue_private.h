@@ -1,0 +1,44 @@
+/* queue_private -- what queue.c (the public face) and worker.c (the threads) share. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/jobs/queue.h"
+
+/* A worker's place, and what is known of the job that runs there. */
+typedef struct Slot {
+    Queue *queue;
+    pthread_t thread;
+    bool started;
+    atomic_int stop; /* a StopRequest; read by the compute threads */
+    bool active;     /* guarded by queue->lock, as all below */
+    int64_t job;
+    uint64_t resumed_step;
+    double begun_seconds; /* monotonic, of this attempt */
+    JobProgress progress;
+    uint32_t latest_count;
+    MetricValue latest[JOB_LATEST_MAX]; /* sorted by key */
+} Slot;
+
+struct Queue {
+    Store *store;
+    Datasets *datasets;
+    const JobKind *const *kinds;
+    const char *build;
+    unsigned workers;
+    Slot slot[QUEUE_WORKERS_MAX];
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* of lock: something was queued, or draining */
+    pthread_cond_t idle; /* of lock: a worker ended */
+    uint64_t generation; /* guarded by lock: grows when something is queued */
+    unsigned running;    /* guarded by lock: threads that have not ended */
+    bool draining;       /* guarded by lock */
+};
+
+/* A worker thread's main. */
+void *worker_main(void *slot);
+/* Raises the slot's StopRequest; a cancel outranks a drain. */
+void slot_stop(Slot *slot, int request);
+/* Puts a value among the sorted ones, replacing an older one of its key. */
+void latest_put(MetricValue *latest, uint32_t *count, const MetricValue *value);

@@ -1,0 +1,65 @@
+/*
+ * run -- what a job kind may do while it runs: begin, report, write checkpoints, leave a result. On
+ * the worker's thread only.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "core/base/parallel.h"
+#include "server/jobs/datasets.h"
+#include "server/jobs/spec.h"
+#include "server/store/checkpoints.h"
+
+typedef struct Slot Slot;
+
+struct JobRun {
+    int64_t id;
+    const JobSpec *spec; /* completed by the kind's `check` when it was submitted */
+    Store *store;
+    Datasets *datasets;
+    Pool *pool;             /* of the job's own threads */
+    const atomic_int *stop; /* a StopRequest (core/train/trainer.h): poll it, give it to the core */
+    /* The worker's, behind the functions below. */
+    Slot *slot;
+    const char *build;
+    json_t *result;
+    bool begun;
+    uint64_t saved_step; /* of the newest checkpoint */
+};
+
+/* A file operation of the kind: load or write a checkpoint. */
+typedef Status (*RunFile)(void *context, const char *path, Error *err);
+
+/*
+ * Once, before any work: finds the newest checkpoint that is whole and that `restore` takes (NULL:
+ * the kind has none), and makes the job running. What is corrupt is set aside and said in the job's
+ * `reason`. `at` holds epochs and steps. *ret_step is the step to go on from, 0 for the start.
+ * STATUS_STOPPED: it was cancelled meanwhile.
+ */
+CHECKED Status run_begin(JobRun *run, const JobProgress *at, RunFile restore, void *context,
+                         uint64_t *ret_step, Error *err);
+
+/* Steps done, and numbers of it. Never waits. */
+void run_report(JobRun *run, uint64_t step, const MetricValue *values, size_t count);
+
+typedef struct RunCheckpoint {
+    uint64_t step;
+    uint32_t epoch; /* epochs done, this one included; unused where partial */
+    bool partial;   /* in the middle of an epoch (drain) */
+    double score;   /* what "best" goes by; NaN: none */
+    bool pinned;
+    const MetricValue *values; /* numbers that belong to it, visible from then on */
+    size_t count;
+} RunCheckpoint;
+
+/* `save` writes the file durably; then the row. Nothing is done where this step has its checkpoint
+ * already. */
+CHECKED Status run_checkpoint(JobRun *run, const RunCheckpoint *checkpoint, RunFile save,
+                              void *context, Error *err);
+
+/* What the job leaves in its row; takes `result` over. */
+void run_result(JobRun *run, json_t *result);
+
+/* { key, step, value } from a format like "%s/loss". */
+MetricValue run_value(const char *prefix, const char *name, uint64_t step, double value);

@@ -1,0 +1,173 @@
+/*
+ * leased -- subcommands and wiring, nothing else.
+ *
+ * Start: settings, socket, store, queue, maps, HTTP; what can fail because of the outside comes
+ * first, so that nothing runs yet when it does. End: the queue drains while HTTP still answers (and
+ * /readyz says so), then everything goes in the reverse order. Signals are blocked in every thread;
+ * main waits for them.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/kernels/blas_core.h"
+#include "server/api/api.h"
+#include "server/build_id.h"
+#include "server/client/run.h"
+#include "server/config/config.h"
+#include "server/config/log.h"
+#include "server/http/server.h"
+
+extern const EmbeddedFile web_files[]; /* the dashboard */
+
+enum { EXIT_USAGE = 2 };
+
+typedef struct Daemon {
+    Datasets *datasets;
+    Store *store;
+    Queue *queue;
+    Maps *maps;
+    HttpServer *http;
+    Api api;
+    Router router;
+} Daemon;
+
+static int usage(FILE *out)
+{
+    fputs("usage: leased serve [SETTING...]   answer HTTP, run jobs\n"
+          "       leased run JOB.json         submit a job, follow it, end as it ended\n"
+          "       leased --version\n"
+          "       leased --help\n"
+          "settings of serve; the flag wins over the environment, the environment over the file:\n",
+          out);
+    config_usage(out);
+    return out == stderr ? EXIT_USAGE : EXIT_SUCCESS;
+}
+
+static Status start(Daemon *d, const Config *config, HttpListener listener, Error *err)
+{
+    QueueOptions options = { .datasets = d->datasets,
+                             .workers = config->workers,
+                             .build = LEASED_BUILD };
+    Status s = config_make_parents(config, err);
+
+    if (s == STATUS_OK)
+        s = store_open(config->data_dir, &d->store, err);
+    options.store = d->store;
+    if (s == STATUS_OK)
+        s = queue_new(&options, &d->queue, err);
+    if (s == STATUS_OK)
+        s = maps_new(d->queue, &d->maps, err);
+    if (s != STATUS_OK) {
+        close(listener.fd);
+        return s;
+    }
+    d->api = (Api){ d->queue, d->maps, &d->router, LEASED_VERSION, LEASED_BUILD, store_now_ms() };
+    router_init(&d->router, api_routes, &d->api, web_files);
+    return http_start(&d->router, listener, &d->http, err);
+}
+
+/* False: a job did not come to a stop in time, and nothing may be taken from under it. */
+static bool stop(Daemon *d)
+{
+    Error err = { 0 };
+
+    if (d->queue != NULL && queue_drain(d->queue, &err) != STATUS_OK) {
+        log_write(LOG_WARNING, "%s", error_message(&err));
+        return false;
+    }
+    maps_free(d->maps);
+    http_stop(d->http);
+    queue_free(d->queue);
+    store_close(d->store);
+    datasets_free(d->datasets);
+    return true;
+}
+
+static int serve_until_told(Daemon *d, const Config *config, HttpListener listener,
+                            const sigset_t *signals)
+{
+    Error err = { 0 };
+    int signal_number = 0;
+    Status s = start(d, config, listener, &err);
+
+    if (s != STATUS_OK) {
+        fprintf(stderr, "leased serve: %s (data directory %s)\n", error_message(&err),
+                config->data_dir);
+        if (!stop(d))
+            _exit(EXIT_FAILURE);
+        return EXIT_FAILURE;
+    }
+    printf(strchr(config->address, ':') != NULL ? "listening on http://[%s]:%u\n"
+                                                : "listening on http://%s:%u\n",
+           config->address, listener.port);
+    fflush(stdout);
+    log_write(LOG_INFO, "leased %s (%s) serves %s", LEASED_VERSION, LEASED_BUILD, config->data_dir);
+    while (sigwait(signals, &signal_number) != 0)
+        ;
+    log_write(LOG_INFO, "%s: draining", strsignal(signal_number));
+    if (!stop(d))
+        _exit(EXIT_SUCCESS); /* its row is reconciled at the next start */
+    log_write(LOG_INFO, "drained");
+    return EXIT_SUCCESS;
+}
+
+static int serve(int argc, char **argv, char **environment)
+{
+    static Daemon daemon; /* threads look into it until the end */
+    Config config;
+    Error err = { 0 };
+    HttpListener listener;
+    sigset_t signals;
+    int status = EXIT_USAGE;
+
+    if (config_load(argc, argv, environment, &config, &err) != STATUS_OK) {
+        fprintf(stderr, "leased serve: %s\n(leased --help lists the settings)\n",
+                error_message(&err));
+        return EXIT_USAGE;
+    }
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (datasets_new((const char *const *)config.datasets, config.dataset_count, &daemon.datasets,
+                     &err) != STATUS_OK) {
+        fprintf(stderr, "leased serve: --dataset: %s\n", error_message(&err));
+    } else if (http_listen(config.address, config.port, &listener, &err) != STATUS_OK) {
+        fprintf(stderr, "leased serve: %s\n", error_message(&err));
+        datasets_free(daemon.datasets);
+        status = EXIT_FAILURE;
+    } else {
+        status = serve_until_told(&daemon, &config, listener, &signals);
+    }
+    config_clear(&config);
+    return status;
+}
+
+int main(int argc, char **argv, char **environment)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+
+    if (strcmp(command, "serve") == 0) {
+        for (int i = 2; i < argc; i++)
+            if (strcmp(argv[i], "--help") == 0)
+                return usage(stdout);
+        blas_core_adopt(argv);
+        return serve(argc - 2, argv + 2, environment);
+    }
+    if (strcmp(command, "run") == 0)
+        return client_run(argc - 2, argv + 2);
+    if (strcmp(command, "--version") == 0) {
+        printf("leased %s (build %s)\n", LEASED_VERSION, LEASED_BUILD);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
+        return usage(stdout);
+    if (*command != '\0')
+        fprintf(stderr, "leased: unknown command \"%s\"\n", command);
+    return usage(stderr);
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Same spec, same machine, the same bits: for any number of threads, killed or drained and resumed. And what recovery promises."""
+import glob
+import os
+
+import harness
+from harness import train_job
+
+EPOCHS, STEPS = 6, 32  # of the job that is interrupted; 32 steps an epoch
+
+
+def long_job(**options):
+    return train_job(train_images=32 * STEPS, epochs=EPOCHS, **options)
+
+
+class Bits(harness.Case):
+    reference = None  # the digest of long_job() run in one go
+
+    def uninterrupted(self):
+        if Bits.reference is None:
+            server = self.daemon(data='reference')
+            job_id = server.submit(long_job())
+            server.finish(job_id)
+            Bits.reference = server.checkpoint(job_id).sha256()
+            server.kill()
+        return Bits.reference
+
+    def test_threads(self):
+        """1, 2 and 3 threads give the same checkpoint, another seed gives another"""
+        server = self.daemon()
+        digest = {}
+        for threads, seed in ((1, 1), (2, 1), (3, 1), (1, 2)):
+            job_id = server.submit(train_job(threads=threads, seed=seed))
+            server.finish(job_id)
+            digest[threads, seed] = server.checkpoint(job_id).sha256()
+        self.assertEqual(digest[2, 1], digest[1, 1])
+        self.assertEqual(digest[3, 1], digest[1, 1])
+        self.assertNotEqual(digest[1, 2], digest[1, 1])
+
+    def test_kill_and_resume(self):
+        """a job killed with kill -9 in the middle goes on from its checkpoint and ends with the same bits"""
+        server = self.daemon()
+        job_id = server.submit(long_job(threads=2))
+        server.wait(job_id, lambda job: 2 <= job['progress']['epoch'] < EPOCHS and job['state'] == 'running', 'two epochs')
+        server.kill()
+        server = self.daemon()
+        job = server.finish(job_id)
+        self.assertEqual(job['attempt'], 2)
+        self.assertGreaterEqual(job['resumed_step'], 2 * STEPS)
+        self.assertEqual(server.checkpoint(job_id).sha256(), self.uninterrupted())
+        series = server.get(f'jobs/{job_id}/metrics?keys=train/loss').json()['series'][0]
+        steps = [step for step, _, _ in series['points']]
+        self.assertEqual(steps, list(range(1, EPOCHS * STEPS + 1)), 'every step once')
+
+    def test_drain_and_resume(self):
+        """SIGTERM in the middle of an epoch: a checkpoint, exit 0 within 10 s, the next start goes on, the same bits"""
+        server = self.daemon()
+        job_id = server.submit(long_job(threads=2))
+        server.wait(job_id, lambda job: job['progress']['step'] > 0 and job['state'] == 'running', 'the first steps')
+        self.assertEqual(server.stop(10), 0, server.log())
+        server = self.daemon()
+        job = server.finish(job_id)
+        self.assertGreater(job['resumed_step'], 0)
+        self.assertNotEqual(job['resumed_step'] % STEPS, 0, 'drained in the middle of an epoch')
+        self.assertEqual(server.checkpoint(job_id).sha256(), self.uninterrupted())
+
+    def test_corrupt_checkpoint(self):
+        """a corrupt checkpoint: recovery falls back one, says so, and ends with the same bits"""
+        server = self.daemon()
+        job_id = server.submit(long_job())
+        server.wait(job_id, lambda job: 3 <= job['progress']['epoch'] < EPOCHS, 'three epochs')
+        server.kill()
+        files = glob.glob(self.path('data/**/*.safetensors'), recursive=True)
+        newest = max(files, key=os.path.getmtime)
+        with open(newest, 'r+b') as file:
+            file.seek(os.path.getsize(newest) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        server = self.daemon()
+        job = server.finish(job_id)
+        self.assertGreaterEqual(job['resumed_step'], 2 * STEPS)
+        self.assertIn('checkpoint', job['reason'] or '', job)
+        self.assertEqual(server.checkpoint(job_id).sha256(), self.uninterrupted())
+
+    def test_crash_loop(self):
+        """three attempts without progress end as failed, and the daemon goes on with the next job"""
+        job_id = None
+        for attempt in (1, 2, 3):
+            server = self.daemon()
+            job_id = job_id or server.submit(train_job(train_images=4096, epochs=1, model={'name': 'resnet18', 'width': 32}))
+            server.wait(job_id, lambda job: job['state'] == 'running' and job['attempt'] == attempt, f'attempt {attempt}')
+            server.kill()
+        server = self.daemon()
+        job = server.finish(job_id, 'failed')
+        self.assertEqual(job['attempt'], 3)
+        self.assertTrue(job['reason'])
+        server.finish(server.submit(train_job(epochs=1)))
+
+
+if __name__ == '__main__':
+    harness.main()

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""`leased run JOB.json`: submits, follows, and exits as the job did."""
+import json
+import threading
+
+import harness
+from harness import train_job
+
+
+class Run(harness.Case):
+    def file(self, content):
+        path = self.path('job.json')
+        with open(path, 'w', encoding='utf-8') as out:
+            out.write(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def test_version(self):
+        """--version prints name, version and build"""
+        code, out, _ = self.leased('--version')
+        self.assertEqual(code, 0)
+        self.assertTrue(out.startswith('leased '), out)
+
+    def test_usage(self):
+        """no or unknown subcommand, no file: 2"""
+        for arguments in ((), ('levitate',), ('run',), ('run', self.path('absent.json')), ('run', '--colour', 'x')):
+            code, out, err = self.leased(*arguments)
+            self.assertEqual((code, out), (2, ''), arguments)
+            self.assertTrue(err, arguments)
+
+    def test_succeeded(self):
+        """a job that succeeds: 0, plain lines where there is no terminal"""
+        server = self.daemon()
+        code, out, err = self.leased('run', self.file(train_job()), url=server.url)
+        self.assertEqual(code, 0, err)
+        self.assertIn('loss', out + err)
+        self.assertNotIn('\r', out + err)
+        self.assertNotIn('\x1b', out + err)
+
+    def test_failed(self):
+        """a job that fails: 1, and its reason"""
+        server = self.daemon()
+        job = train_job(optimizer={'name': 'sgd', 'lr': 10, 'weight_decay': 1}, epochs=100)
+        code, out, err = self.leased('run', self.file(job), url=server.url)
+        self.assertEqual(code, 1, out + err)
+        self.assertIn('finite', out + err)
+
+    def test_refused(self):
+        """a job that is refused: 2, naming the field"""
+        server = self.daemon()
+        code, out, err = self.leased('run', self.file(train_job(batch_size=0)), url=server.url)
+        self.assertEqual(code, 2)
+        self.assertIn('/params/batch_size', err)
+
+    def test_not_json(self):
+        """a file that is not JSON: 2"""
+        server = self.daemon()
+        code, _, err = self.leased('run', self.file('{'), url=server.url)
+        self.assertEqual(code, 2)
+        self.assertTrue(err)
+
+    def test_no_daemon(self):
+        """no daemon: 2, naming the address"""
+        code, _, err = self.leased('run', self.file(train_job()), url='http://127.0.0.1:1')
+        self.assertEqual(code, 2)
+        self.assertIn('127.0.0.1:1', err)
+
+    def test_cancelled(self):
+        """a job that somebody cancels: 3"""
+        server = self.daemon()
+        job = self.file(train_job(train_images=1024, epochs=500))
+        done = []
+        follower = threading.Thread(target=lambda: done.append(self.leased('run', job, url=server.url)))
+        follower.start()
+        server.wait(1, lambda job: job.get('state') == 'running', 'the job')
+        self.assertEqual(server.post('jobs/1/cancel').status, 202)
+        follower.join()
+        self.assertEqual(done[0][0], 3, done)
+
+
+if __name__ == '__main__':
+    harness.main()

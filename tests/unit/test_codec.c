@@ -1,0 +1,315 @@
+/* codec: field tables both ways, hostile JSON, numbers JSON has no word for, PNG and NumPy files.
+ */
+#include "tests/unit/test.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/codec/fields.h"
+#include "server/codec/json.h"
+#include "server/codec/limits.h"
+#include "server/codec/npy.h"
+#include "server/codec/png.h"
+
+static const char *const colours[] = { "red", "green", NULL };
+static const Param crop_params[] = { { "padding", PARAM_INT, 4, 0, 16, NULL, "pixels" } };
+static const Param flip_params[] = {
+    { "probability", PARAM_REAL, 0.5, 0, 1, NULL, "how often" },
+    { "colour", PARAM_ENUM, 1, 0, 0, colours, "" },
+    { "vertical", PARAM_BOOL, 0, 0, 1, NULL, "" },
+};
+
+typedef struct Row {
+    Described described;
+    int more;
+} Row;
+
+static const Row crop = { { "crop", "cuts", crop_params, 1 }, 1 },
+                 flip = { { "flip", "mirrors", flip_params, 3 }, 2 };
+static const Row *const rows[] = { &crop, &flip, NULL };
+
+typedef struct Inner {
+    double rate;
+    bool on;
+} Inner;
+
+typedef struct Outer {
+    char dataset[16], note[8];
+    uint32_t size, colour;
+    uint64_t seed;
+    OptionalUint threads;
+    Inner inner;
+    Choice choice, list[2];
+    uint32_t lists;
+    CheckpointRef checkpoint;
+    Tags tags;
+} Outer;
+
+static const Field inner_fields[] = {
+    FIELD_REAL_ROW(Inner, rate, "rate", 0.1, 0, 10, "a rate"),
+    FIELD_BOOL_ROW(Inner, on, "on", 1, "a switch"),
+};
+static const Field fields[] = {
+    FIELD_STRING_ROW(Outer, dataset, "dataset", FIELD_REQUIRED, NULL, "a name"),
+    FIELD_STRING_ROW(Outer, note, "note", FIELD_NULLABLE, NULL, ""),
+    FIELD_U32_ROW(Outer, size, "size", 128, 1, 1024, "images"),
+    FIELD_ENUM_ROW(Outer, colour, "colour", 0, colours, ""),
+    FIELD_U64_ROW(Outer, seed, "seed", 0, 0, 9007199254740991.0, ""),
+    FIELD_UINT_ROW(Outer, threads, "threads", 1, 64, ""),
+    FIELD_OBJECT_ROW(Outer, inner, "inner", inner_fields, ""),
+    FIELD_CHOICE_ROW(Outer, choice, "choice", rows, "flip", ""),
+    FIELD_CHOICES_ROW(Outer, list, lists, "list", rows, ""),
+    FIELD_CHECKPOINT_ROW(Outer, checkpoint, "checkpoint", FIELD_NULLABLE, ""),
+    FIELD_TAGS_ROW(Outer, tags, "tags", ""),
+};
+enum { FIELDS = sizeof fields / sizeof fields[0] };
+
+static Status parse(const char *text, Outer *out, Error *err)
+{
+    json_t *json = NULL;
+    Status s = json_read(text, strlen(text), &json, err);
+
+    if (s == STATUS_OK)
+        s = fields_parse(fields, FIELDS, json, out, err);
+    json_decref(json);
+    return s;
+}
+
+/* One bad field: its pointer, and a word of its message. */
+static void refuses(const char *text, const char *pointer, const char *word)
+{
+    Error err = { 0 };
+    Outer out;
+
+    assert_int_equal(parse(text, &out, &err), STATUS_INVALID);
+    assert_int_equal(err.details, 1);
+    assert_string_equal(err.detail[0].pointer, pointer);
+    if (strstr(err.detail[0].message, word) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.detail[0].message, word);
+}
+
+static void what_is_absent_gets_its_default(void **state)
+{
+    Outer out;
+
+    (void)state;
+    memset(&out, 0xa5, sizeof out);
+    assert_int_equal(parse("{\"dataset\":\"shapes\"}", &out, NULL), STATUS_OK);
+    assert_string_equal(out.dataset, "shapes");
+    assert_string_equal(out.note, "");
+    assert_int_equal(out.size, 128);
+    assert_int_equal(out.seed, 0);
+    assert_false(out.threads.set);
+    assert_true(out.inner.on);
+    assert_true(out.inner.rate == 0.1);
+    assert_int_equal(out.choice.row, 1);
+    assert_true(out.choice.value[0] == 0.5 && out.choice.value[1] == 1);
+    assert_int_equal(out.lists, 0);
+    assert_int_equal(out.checkpoint.job, 0);
+    assert_int_equal(out.tags.count, 0);
+}
+
+static void everything_given_comes_back_as_json(void **state)
+{
+    const char *text =
+        "{\"dataset\":\"d\",\"note\":\"n\",\"size\":3,\"colour\":\"green\",\"seed\":"
+        "9007199254740991,"
+        "\"threads\":2,\"inner\":{\"rate\":0.02,\"on\":false},\"choice\":{\"name\":\"crop\","
+        "\"padding\":2},"
+        "\"list\":[{\"name\":\"flip\",\"probability\":1.0,\"colour\":\"red\",\"vertical\":true}],"
+        "\"checkpoint\":{\"job\":7,\"epoch\":\"best\"},\"tags\":[\"a\",\"b\"]}";
+    json_t *written, *sent = json_loads(text, 0, NULL);
+    Outer out;
+
+    (void)state;
+    assert_int_equal(parse(text, &out, NULL), STATUS_OK);
+    written = fields_json(fields, FIELDS, &out);
+    assert_true(json_equal(written, sent));
+    json_decref(written);
+    json_decref(sent);
+    assert_int_equal(
+        parse("{\"dataset\":\"d\",\"checkpoint\":{\"job\":1,\"epoch\":12}}", &out, NULL),
+        STATUS_OK);
+    assert_int_equal(out.checkpoint.which, CHECKPOINT_EPOCH);
+    assert_int_equal(out.checkpoint.epoch, 12);
+}
+
+static void each_bad_field_is_named(void **state)
+{
+    (void)state;
+    refuses("{}", "/dataset", "required");
+    refuses("{\"dataset\":\"\"}", "/dataset", "empty");
+    refuses("{\"dataset\":7}", "/dataset", "string");
+    refuses("{\"dataset\":\"a\\u0007b\"}", "/dataset", "control");
+    refuses("{\"dataset\":\"0123456789abcdef\"}", "/dataset", "at most 15");
+    refuses("{\"dataset\":\"d\",\"size\":0}", "/size", "1 to 1024");
+    refuses("{\"dataset\":\"d\",\"size\":2.5}", "/size", "integer");
+    refuses("{\"dataset\":\"d\",\"size\":\"2\"}", "/size", "integer");
+    refuses("{\"dataset\":\"d\",\"size\":null}", "/size", "integer");
+    refuses("{\"dataset\":\"d\",\"size\":1e300}", "/size", "integer");
+    refuses("{\"dataset\":\"d\",\"seed\":9007199254740992}", "/seed", "9007199254740991");
+    refuses("{\"dataset\":\"d\",\"seed\":-1}", "/seed", "from 0");
+    refuses("{\"dataset\":\"d\",\"colour\":\"blue\"}", "/colour", "red, green");
+    refuses("{\"dataset\":\"d\",\"threads\":65}", "/threads", "64");
+    refuses("{\"dataset\":\"d\",\"inner\":[]}", "/inner", "object");
+    refuses("{\"dataset\":\"d\",\"inner\":{\"on\":1}}", "/inner/on", "true or false");
+    refuses("{\"dataset\":\"d\",\"inner\":{\"a/b~c\":1}}", "/inner/a~1b~0c", "unknown");
+    refuses("{\"dataset\":\"d\",\"choice\":{\"name\":\"spin\"}}", "/choice/name", "crop, flip");
+    refuses("{\"dataset\":\"d\",\"choice\":{\"name\":\"crop\",\"colour\":\"red\"}}",
+            "/choice/colour", "padding");
+    refuses("{\"dataset\":\"d\",\"list\":{\"name\":\"crop\"}}", "/list", "list");
+    refuses("{\"dataset\":\"d\",\"list\":[{\"padding\":1}]}", "/list/0/name", "crop");
+    refuses("{\"dataset\":\"d\",\"list\":[{\"name\":\"crop\"},{\"name\":\"crop\",\"padding\":17}]}",
+            "/list/1/padding", "16");
+    refuses("{\"dataset\":\"d\",\"list\":[1,2,3]}", "/list", "at most 2");
+    refuses("{\"dataset\":\"d\",\"checkpoint\":{\"epoch\":\"best\"}}", "/checkpoint/job",
+            "required");
+    refuses("{\"dataset\":\"d\",\"checkpoint\":{\"job\":1,\"epoch\":\"worst\"}}",
+            "/checkpoint/epoch", "latest");
+    refuses("{\"dataset\":\"d\",\"tags\":[\"a\",3]}", "/tags/1", "string");
+}
+
+static void all_bad_fields_are_named_at_once(void **state)
+{
+    Error err = { 0 };
+    Outer out;
+
+    (void)state;
+    assert_int_equal(
+        parse("{\"size\":0,\"colour\":3,\"what\":1,\"inner\":{\"rate\":11}}", &out, &err),
+        STATUS_INVALID);
+    assert_int_equal(err.details, 5);
+    assert_int_equal(out.size, 128);
+}
+
+static void a_whole_number_may_be_written_as_a_real(void **state)
+{
+    Outer out;
+
+    (void)state;
+    assert_int_equal(
+        parse("{\"dataset\":\"d\",\"size\":3.0,\"choice\":{\"vertical\":true}}", &out, NULL),
+        STATUS_OK);
+    assert_int_equal(out.size, 3);
+    assert_true(out.choice.row == 1 && out.choice.value[2] == 1);
+}
+
+static void a_table_describes_itself(void **state)
+{
+    json_t *described = fields_describe(fields, FIELDS), *choice = json_array_get(described, 7);
+    json_t *size = json_array_get(described, 2);
+
+    (void)state;
+    assert_int_equal(json_array_size(described), FIELDS);
+    assert_int_equal(json_integer_value(json_object_get(size, "default")), 128);
+    assert_int_equal(json_integer_value(json_object_get(size, "max")), 1024);
+    assert_string_equal(json_string_value(json_object_get(choice, "default")), "flip");
+    assert_int_equal(json_array_size(json_object_get(choice, "options")), 2);
+    assert_true(json_is_true(json_object_get(json_array_get(described, 0), "required")));
+    json_decref(described);
+}
+
+static Status read_status(const char *bytes, size_t size)
+{
+    json_t *json = NULL;
+    Status s = json_read(bytes, size, &json, NULL);
+
+    json_decref(json);
+    return s;
+}
+
+static void hostile_json_is_refused_quickly(void **state)
+{
+    static const char *const bad[] = { "",
+                                       "{",
+                                       "kind=train",
+                                       "\xff\xfe",
+                                       "{\"a\":1,\"a\":2}",
+                                       "[1e999]",
+                                       "[NaN]",
+                                       "\"\xed\xa0\x80\"",
+                                       "[1] 2",
+                                       "[01]",
+                                       "[\"\\u0000\"]" };
+    static const char quoted[] =
+        "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"]";
+    char *deep = malloc(LIMIT_BODY_BYTES + 2);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(read_status(bad[i], strlen(bad[i])), STATUS_MALFORMED);
+    assert_non_null(deep);
+    memset(deep, '[', LIMIT_BODY_BYTES + 2);
+    assert_int_equal(read_status(deep, LIMIT_BODY_BYTES), STATUS_MALFORMED);
+    assert_int_equal(read_status(deep, LIMIT_BODY_BYTES + 1), STATUS_TOO_LARGE);
+    memset(deep + LIMIT_JSON_DEPTH, ']', LIMIT_JSON_DEPTH);
+    assert_int_equal(read_status(deep, 2 * LIMIT_JSON_DEPTH), STATUS_OK);
+    free(deep);
+    /* Brackets in strings are not nesting. */
+    assert_int_equal(read_status(quoted, sizeof quoted - 1), STATUS_OK);
+}
+
+static void numbers_and_texts_that_json_lacks_have_words(void **state)
+{
+    json_t *out = json_pack("[oooooo]", json_number((double)NAN), json_number((double)-INFINITY),
+                            json_number(0.1), json_time_ms(1769860800123), json_time_ms(0),
+                            json_text("a\xff\xc3\xa9"));
+    char *text = json_dumps(out, JSON_WRITE_FLAGS);
+
+    (void)state;
+    assert_string_equal(
+        text, "[\"NaN\",\"-Infinity\",0.1,\"2026-01-31T12:00:00.123Z\",null,\"a?\xc3\xa9\"]");
+    free(text);
+    json_decref(out);
+}
+
+static void a_numpy_file_has_its_header_and_data(void **state)
+{
+    const float values[6] = { 1, 2, 3, 4, 5, 6 };
+    Bytes npy = { 0 };
+
+    (void)state;
+    assert_int_equal(npy_encode_f32(values, 2, 3, &npy, NULL), STATUS_OK);
+    assert_int_equal(npy.size, 128 + sizeof values);
+    assert_memory_equal(
+        npy.data,
+        "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } ",
+        70);
+    assert_int_equal(npy.data[127], '\n');
+    assert_memory_equal(npy.data + 128, values, sizeof values);
+    bytes_clear(&npy);
+}
+
+static void a_png_has_its_signature_and_size(void **state)
+{
+    const uint8_t pixels[2 * 3 * 3] = { 255, 0, 0 };
+    Bytes png = { 0 };
+
+    (void)state;
+    assert_int_equal(png_encode_rgb(pixels, 2, 3, &png, NULL), STATUS_OK);
+    assert_true(png.size > 33);
+    assert_memory_equal(png.data, "\x89PNG\r\n\x1a\n", 8);
+    assert_int_equal(png.data[19], 3); /* width */
+    assert_int_equal(png.data[23], 2); /* height */
+    bytes_clear(&png);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_absent_gets_its_default),
+        cmocka_unit_test(everything_given_comes_back_as_json),
+        cmocka_unit_test(each_bad_field_is_named),
+        cmocka_unit_test(all_bad_fields_are_named_at_once),
+        cmocka_unit_test(a_whole_number_may_be_written_as_a_real),
+        cmocka_unit_test(a_table_describes_itself),
+        cmocka_unit_test(hostile_json_is_refused_quickly),
+        cmocka_unit_test(numbers_and_texts_that_json_lacks_have_words),
+        cmocka_unit_test(a_numpy_file_has_its_header_and_data),
+        cmocka_unit_test(a_png_has_its_signature_and_size),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
