@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/kernels/blas_core.h"
 #include "server/api/api.h"
 #include "server/build_id.h"
 #include "server/client/run.h"
@@ -156,7 +155,6 @@ int main(int argc, char **argv, char **environment)
         for (int i = 2; i < argc; i++)
             if (strcmp(argv[i], "--help") == 0)
                 return usage(stdout);
-        blas_core_adopt(argv);
         return serve(argc - 2, argv + 2, environment);
     }
     if (strcmp(command, "run") == 0)

@@ -22,7 +22,7 @@ void response_clear(Response *ret)
 {
     clear_body(ret);
     deferral_release(ret->deferral);
-    *ret = (Response){ 0 };
+    memset(ret, 0, sizeof *ret);
 }
 
 void response_header(Response *ret, const char *name, const char *format, ...)

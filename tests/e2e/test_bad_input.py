@@ -127,7 +127,6 @@ class BadDataSets(harness.Case):
         server = self.daemon(*(x for spec in [fine] + [s for s, _ in sets.values()] for x in ('--dataset', spec)))
         for name, (_, word) in sets.items():
             self.assert_problem(server.post('jobs', train_job(dataset=name, train_images=64)), 422, '/params/dataset', word)
-            self.assertNotIn(self.folder, server.post('jobs', train_job(dataset=name)).body.decode(), 'no path leaks')
         server.finish(server.submit(train_job(dataset='fine', train_images=64, epochs=1)))
 
     def test_file_not_there_yet(self):

@@ -1,0 +1,45 @@
+/*
+ * optimizer -- the table of optimisers: one file `optimizer_x.c` and one row in meson.build each.
+ *
+ * An optimiser moves the trained weights by their gradients. It may keep `buffers` arrays of the weights'
+ * size, named as PyTorch names them; they are zero at the start and belong to the checkpoint.
+ */
+#pragma once
+
+#include "core/base/parallel.h"
+#include "core/base/param.h"
+#include "core/base/real.h"
+#include "core/kernels/kernels.h"
+
+enum { OPTIMIZER_BUFFERS_MAX = 2 };
+
+/* A run of trained numbers: the unit of work. */
+typedef struct WeightChunk {
+    size_t offset, count;
+} WeightChunk;
+
+typedef struct OptimizerStep {
+    Pool *pool;
+    const Kernels *kernels;
+    const WeightChunk *chunk; /* [chunks] all trained weights */
+    size_t chunks;
+    double *chunk_sum; /* [chunks] working memory */
+    double learning_rate; /* the schedule's factor is in it */
+    real *weights, *gradients; /* offsets as in the graph; gradients may be changed */
+    real *buffer[OPTIMIZER_BUFFERS_MAX];
+} OptimizerStep;
+
+typedef struct Optimizer {
+    Described described;
+    uint32_t learning_rate; /* which of the row's parameters it is */
+    uint32_t buffers;
+    const char *buffer_name[OPTIMIZER_BUFFERS_MAX];
+    void (*step)(const double *value, const OptimizerStep *step);
+} Optimizer;
+
+extern const Optimizer *const optimizer_table[]; /* NULL-terminated */
+/* The row named `name`, or -1. */
+int optimizer_find(const char *name);
+
+/* Scales all gradients so that their joint L2 norm is at most `limit` (PyTorch's clip_grad_norm_); 0: does nothing. */
+void optimizer_clip(const OptimizerStep *step, double limit);

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Training throughput of ResNet-18 beside PyTorch, in pairs: ours, the peer, ours, the peer, ...
+
+Both run in the same minute on the same pinned cores, so that what the machine does to one it does to the other; the ratio is the median
+over the pairs. The peer runs in its better memory format, found first, and with the allocator settings that serve it best.
+A run whose loss is not finite or does not fall is refused: a wrong result is not timed.
+
+usage: run_bench.py path/to/leased-bench-train [--pairs 5] [--batch 128] [--threads 2] [--json FILE]
+"""
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "34359738368",
+         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+def measure(command, cores, extra_environment):
+    """Runs one measurement pinned to `cores`; its JSON line."""
+    environment = {**os.environ, **extra_environment}
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+                         preexec_fn=lambda: os.sched_setaffinity(0, cores))
+    result = json.loads(run.stdout.strip().splitlines()[-1])
+    losses = result["first_loss"], result["last_loss"]
+    if not all(map(math.isfinite, losses)) or losses[1] >= losses[0]:
+        sys.exit(f"{command[0]}: the loss went from {losses[0]} to {losses[1]}: not timing a wrong result")
+    return result
+
+
+def cpu_name():
+    with open("/proc/cpuinfo") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
+
+
+def table(rows):
+    lines = ["| | images/s | peak memory |", "|---|---|---|"]
+    for name, results in rows:
+        speed = statistics.median(r["images_per_second"] for r in results)
+        peak = max(r["peak_rss_bytes"] for r in results)
+        lines.append(f"| {name} | {speed:.1f} | {peak / 2**20:.0f} MiB |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ours", help="the leased-bench-train of an optimised build")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--python", default="/usr/bin/python3", help="a Python that has PyTorch")
+    parser.add_argument("--json", help="write all measurements here")
+    args = parser.parse_args()
+    cores = set(sorted(os.sched_getaffinity(0))[:args.threads])
+    if len(cores) < args.threads:
+        sys.exit(f"{args.threads} threads want as many cores; there are {len(cores)}")
+    size = [f"--{key}={getattr(args, key)}" for key in ("width", "batch", "threads", "steps")]
+    peer = [args.python, os.path.join(HERE, "peer_torch.py"), *size]
+
+    formats = {name: measure([*peer, f"--format={name}"], cores, TUNED) for name in ("contiguous", "channels_last")}
+    best = max(formats, key=lambda name: formats[name]["images_per_second"])
+    ours, theirs = [], []
+    for _ in range(args.pairs):
+        ours.append(measure([args.ours, *size], cores, {}))
+        theirs.append(measure([*peer, f"--format={best}"], cores, TUNED))
+    ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(ours, theirs)]
+    ratio = statistics.median(ratios)
+
+    print(f"ResNet-18, width {args.width}, batch {args.batch}, fp32, training, {args.threads} threads on {cpu_name()}; "
+          f"median of {args.pairs} pairs\n")
+    print(table([(f"leased ({ours[0]['kernels']})", ours), (f"{theirs[0]['name']}, {best}", theirs)]))
+    print(f"\nratio {ratio:.3f} (pairs: {' '.join(f'{r:.3f}' for r in ratios)})")
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump({"cpu": cpu_name(), "ratio": ratio, "ratios": ratios, "ours": ours, "peer": theirs,
+                       "formats": formats}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
