@@ -1,6 +1,7 @@
 /*
- * embed OUT.c SYMBOL [FILE...] -- writes a C file with the table `const EmbeddedFile SYMBOL[]` holding the
- * files under their base names, in the order given, ended by a NULL name. Runs at build time only.
+ * embed OUT.c SYMBOL [FILE...] -- writes a C file with the table `const EmbeddedFile SYMBOL[]`
+ * holding the files under their base names, in the order given, ended by a NULL name. Runs at build
+ * time only.
  */
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +35,8 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 1;
     }
-    fprintf(out, "#include \"core/base/embedded.h\"\n\nextern const EmbeddedFile %s[];\n\n", argv[2]);
+    fprintf(out, "#include \"core/base/embedded.h\"\n\nextern const EmbeddedFile %s[];\n\n",
+            argv[2]);
     for (int i = 3; i < argc; i++)
         if (embed_bytes(out, i, argv[i]) != 0)
             return 1;
@@ -42,7 +44,8 @@ int main(int argc, char **argv)
     for (int i = 3; i < argc; i++) {
         const char *slash = strrchr(argv[i], '/');
 
-        fprintf(out, "    { \"%s\", file_%d, sizeof file_%d - 1 },\n", slash ? slash + 1 : argv[i], i, i);
+        fprintf(out, "    { \"%s\", file_%d, sizeof file_%d - 1 },\n", slash ? slash + 1 : argv[i],
+                i, i);
     }
     fprintf(out, "    { NULL, NULL, 0 },\n};\n");
     return fclose(out) == 0 ? 0 : 1;

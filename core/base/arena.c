@@ -1,4 +1,5 @@
-/* One anonymous mapping. Pages come lazily, so an arena that is planned but not used costs address space only. */
+/* One anonymous mapping. Pages come lazily, so an arena that is planned but not used costs address
+ * space only. */
 #include "core/base/arena.h"
 
 #include <assert.h>
@@ -17,7 +18,8 @@ Status arena_init(Arena *arena, size_t bytes, Error *err)
         base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (base == MAP_FAILED)
             return error_set(err, STATUS_NO_MEMORY, "cannot map %zu bytes of memory", bytes);
-        (void)madvise(base, bytes, MADV_HUGEPAGE); /* a wish: without huge pages everything still works */
+        (void)madvise(base, bytes,
+                      MADV_HUGEPAGE); /* a wish: without huge pages everything still works */
     }
     *arena = (Arena){ .base = base, .size_bytes = bytes, .used_bytes = 0 };
     return STATUS_OK;

@@ -1,4 +1,5 @@
-/* The order is what makes it durable: data to disk, then the name, then the folder that holds the name. */
+/* The order is what makes it durable: data to disk, then the name, then the folder that holds the
+ * name. */
 #include "core/base/durable.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /*
- * One call of pool_run() is one generation: the maker publishes (body, context, units) under the lock, wakes
- * the others, works along, and waits until every helper has left the generation. Units are taken one by one
- * from an atomic counter: they are coarse (a block of images), so that costs nothing and evens out the load.
- * A helper spins briefly before it sleeps, because the next layer's units usually come within microseconds.
+ * One call of pool_run() is one generation: the maker publishes (body, context, units) under the
+ * lock, wakes the others, works along, and waits until every helper has left the generation. Units
+ * are taken one by one from an atomic counter: they are coarse (a block of images), so that costs
+ * nothing and evens out the load. A helper spins briefly before it sleeps, because the next layer's
+ * units usually come within microseconds.
  */
 #include "core/base/parallel.h"
 

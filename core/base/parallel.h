@@ -1,11 +1,12 @@
 /*
  * parallel -- a pool of threads that work off numbered units.
  *
- * How work is cut into units, and the order in which their results are combined, is the caller's business
- * and must come from shapes alone: then the numbers do not depend on how many threads there are. Units of one
- * call may run in any order and at the same time; they take no locks and allocate nothing.
- * A pool belongs to the thread that made it; that thread works, too, so `threads = 1` starts none.
- * New threads inherit the niceness of their maker. Every thread runs with the same floating-point control word.
+ * How work is cut into units, and the order in which their results are combined, is the caller's
+ * business and must come from shapes alone: then the numbers do not depend on how many threads
+ * there are. Units of one call may run in any order and at the same time; they take no locks and
+ * allocate nothing. A pool belongs to the thread that made it; that thread works, too, so `threads
+ * = 1` starts none. New threads inherit the niceness of their maker. Every thread runs with the
+ * same floating-point control word.
  */
 #pragma once
 

@@ -35,11 +35,13 @@ Status param_check(const Param *param, double value, Error *err)
     case PARAM_INT:
         if (value == floor(value) && value >= param->min && value <= param->max)
             return STATUS_OK;
-        return error_set(err, STATUS_INVALID, "must be an integer from %.17g to %.17g", param->min, param->max);
+        return error_set(err, STATUS_INVALID, "must be an integer from %.17g to %.17g", param->min,
+                         param->max);
     case PARAM_REAL:
         if (value >= param->min && value <= param->max)
             return STATUS_OK;
-        return error_set(err, STATUS_INVALID, "must be a number from %.9g to %.9g", param->min, param->max);
+        return error_set(err, STATUS_INVALID, "must be a number from %.9g to %.9g", param->min,
+                         param->max);
     }
     return error_set(err, STATUS_INTERNAL, "parameter %s has no type", param->name);
 }

@@ -1,9 +1,10 @@
 /*
  * param -- a parameter described by a table row, and the choice of a row with its values.
  *
- * Operations, models, augmentations, optimisers, schedules and job kinds all describe what they take in the
- * same words. Validation, the error's JSON pointer, GET /api/v1/kinds, the dashboard's form and the reference
- * page come from these rows and from nowhere else. Every scalar fits a double (integers up to 2^53).
+ * Operations, models, augmentations, optimisers, schedules and job kinds all describe what they
+ * take in the same words. Validation, the error's JSON pointer, GET /api/v1/kinds, the dashboard's
+ * form and the reference page come from these rows and from nowhere else. Every scalar fits a
+ * double (integers up to 2^53).
  */
 #pragma once
 
@@ -22,10 +23,10 @@ typedef enum ParamType {
 typedef struct Param {
     const char *name;
     ParamType type;
-    double fallback; /* the default */
-    double min, max; /* inclusive; of INT and REAL */
+    double fallback;            /* the default */
+    double min, max;            /* inclusive; of INT and REAL */
     const char *const *choices; /* of ENUM: NULL-terminated names */
-    const char *help; /* one line, with the unit */
+    const char *help;           /* one line, with the unit */
 } Param;
 
 enum { PARAMS_MAX = 12 };

@@ -1,8 +1,9 @@
 /*
  * real -- the number type of the compute core.
  *
- * The product computes in float. Tests build kernels, operations, graphs and models a second time with
- * LEASED_REAL64, as the double-precision reference that finite differences and error bounds stand on.
+ * The product computes in float. Tests build kernels, operations, graphs and models a second time
+ * with LEASED_REAL64, as the double-precision reference that finite differences and error bounds
+ * stand on.
  */
 #pragma once
 

@@ -45,7 +45,8 @@ uint32_t rng_u32(Rng *rng)
 
 uint32_t rng_below(Rng *rng, uint32_t bound)
 {
-    uint32_t threshold = -bound % bound; /* 2^32 mod bound: the words below it would be drawn too often */
+    uint32_t threshold =
+        -bound % bound; /* 2^32 mod bound: the words below it would be drawn too often */
 
     for (;;) {
         uint64_t product = (uint64_t)rng_u32(rng) * bound;

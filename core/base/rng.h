@@ -2,8 +2,8 @@
  * rng -- counter-based random numbers: Philox4x32-10.
  * Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
  *
- * A stream is addressed by (seed, purpose, epoch, index); its numbers depend on nothing else, so they are
- * the same for any number of threads, in any order of evaluation, and after a resume.
+ * A stream is addressed by (seed, purpose, epoch, index); its numbers depend on nothing else, so
+ * they are the same for any number of threads, in any order of evaluation, and after a resume.
  */
 #pragma once
 

@@ -2,9 +2,10 @@
  * shape -- the logical dimensions of a tensor, and a view of its numbers.
  *
  * Activations are [N,H,W,C] (rank 4) or [N,C] (rank 2). In memory a rank-4 activation is *blocked*:
- * `[block][H][W][n][C]` with n = 16 images in a block and n = N % 16 in a last partial one, so that every
- * convolution is a sum over taps of plain matrix products on contiguous rows (docs/adr/0002). A rank-2
- * activation has H = W = 1 and therefore is plain [N][C]. Either way it holds exactly N*H*W*C numbers.
+ * `[block][H][W][n][C]` with n = 16 images in a block and n = N % 16 in a last partial one, so that
+ * every convolution is a sum over taps of plain matrix products on contiguous rows (docs/adr/0002).
+ * A rank-2 activation has H = W = 1 and therefore is plain [N][C]. Either way it holds exactly
+ * N*H*W*C numbers.
  */
 #pragma once
 
@@ -42,7 +43,8 @@ static inline Shape shape4(uint32_t n, uint32_t h, uint32_t w, uint32_t c)
     return (Shape){ 4, { n, h, w, c } };
 }
 
-/* Number of elements. Shapes are validated to stay below 2^40 elements, so the product cannot wrap. */
+/* Number of elements. Shapes are validated to stay below 2^40 elements, so the product cannot wrap.
+ */
 static inline size_t shape_count(const Shape *s)
 {
     size_t count = s->rank == 0 ? 0 : 1;

@@ -10,7 +10,8 @@ typedef struct StatusRow {
 } StatusRow;
 
 static const StatusRow status_rows[STATUS_COUNT] = {
-#define X(symbol, text, code, severity) [symbol] = { .name = (text), .http = (code), .level = (severity) },
+#define X(symbol, text, code, severity) \
+    [symbol] = { .name = (text), .http = (code), .level = (severity) },
     STATUS_TABLE(X)
 #undef X
 };

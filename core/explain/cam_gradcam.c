@@ -1,11 +1,11 @@
 /*
- * gradcam -- Grad-CAM: sum_k mean(G_k) A_k over the channels k. Selvaraju et al., 2017, equations 1 and 2; the ReLU is
- * the caller's.
+ * gradcam -- Grad-CAM: sum_k mean(G_k) A_k over the channels k. Selvaraju et al., 2017, equations 1
+ * and 2; the ReLU is the caller's.
  */
 #include "core/explain/explainer.h"
 
-static void gradcam_compute(uint32_t h, uint32_t w, uint32_t c, const float *activation, const float *gradient,
-                            float *ret)
+static void gradcam_compute(uint32_t h, uint32_t w, uint32_t c, const float *activation,
+                            const float *gradient, float *ret)
 {
     size_t pixels = (size_t)h * w;
 
@@ -25,6 +25,7 @@ static void gradcam_compute(uint32_t h, uint32_t w, uint32_t c, const float *act
 
 extern const Cam cam_gradcam;
 const Cam cam_gradcam = {
-    .described = { .name = "gradcam", .summary = "Grad-CAM: channels weighted by their mean gradient" },
+    .described = { .name = "gradcam",
+                   .summary = "Grad-CAM: channels weighted by their mean gradient" },
     .compute = gradcam_compute,
 };

@@ -1,6 +1,7 @@
 /*
- * One plan a layer: forward to the logits, backward from one logit down to the layer and no further. The plan of the last layer
- * asked for is kept, because people look at many images through one layer. Running statistics are used throughout.
+ * One plan a layer: forward to the logits, backward from one logit down to the layer and no
+ * further. The plan of the last layer asked for is kept, because people look at many images through
+ * one layer. Running statistics are used throughout.
  */
 #include "core/explain/explainer.h"
 
@@ -146,14 +147,17 @@ static Status find_layer(const Explainer *e, const char *name, NodeId *ret, Erro
         *ret = node;
         return STATUS_OK;
     }
-    for (uint32_t i = 0; i < g->layers; i++) { /* the top-level ones: the message has room for those */
+    for (uint32_t i = 0; i < g->layers;
+         i++) { /* the top-level ones: the message has room for those */
         size_t used = strlen(names);
 
-        if (strchr(g->layer[i].name, '.') == NULL && graph_shape(g, g->layer[i].node, 1).rank == 4 &&
-            used < sizeof names - GRAPH_NAME_MAX)
-            snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", g->layer[i].name);
+        if (strchr(g->layer[i].name, '.') == NULL &&
+            graph_shape(g, g->layer[i].node, 1).rank == 4 && used < sizeof names - GRAPH_NAME_MAX)
+            snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "",
+                     g->layer[i].name);
     }
-    return error_at(err, STATUS_INVALID, "/layer", "no layer \"%.40s\" with pixels; there are %.140s and modules inside them",
+    return error_at(err, STATUS_INVALID, "/layer",
+                    "no layer \"%.40s\" with pixels; there are %.140s and modules inside them",
                     name, names);
 }
 
@@ -187,7 +191,8 @@ static bool finish_map(const MapRequest *request, size_t count, float *values)
 
 Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Error *err)
 {
-    const char *name = request->layer != NULL ? request->layer : model_table[e->network.model.row]->default_layer;
+    const char *name =
+        request->layer != NULL ? request->layer : model_table[e->network.model.row]->default_layer;
     uint32_t classes = explainer_classes(e);
     RunContext context = { .pool = e->pool, .kernels = e->kernels, .weights = e->network.weights };
     Tensor image, logits, seed, layer;
@@ -196,7 +201,8 @@ Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Erro
     Status s = find_layer(e, name, &node, err);
 
     if (s == STATUS_OK && request->class_index >= (int64_t)classes)
-        s = error_at(err, STATUS_INVALID, "/class", "must be below %u, the number of classes", classes);
+        s = error_at(err, STATUS_INVALID, "/class", "must be below %u, the number of classes",
+                     classes);
     if (s == STATUS_OK)
         s = plan_layer(e, node, err);
     if (s != STATUS_OK)

@@ -1,8 +1,8 @@
 /*
  * explainer -- a trained network opened for explaining: predictions, named layers, heat maps.
  *
- * An Explainer holds the weights of one checkpoint and plans per layer as they are asked for. It belongs to
- * one thread at a time.
+ * An Explainer holds the weights of one checkpoint and plans per layer as they are asked for. It
+ * belongs to one thread at a time.
  */
 #pragma once
 
@@ -28,18 +28,19 @@ typedef struct Cam {
      * activation, gradient: [h,w,c] of one image; gradient is d logit_class / d activation.
      * Writes the map [h,w], before the ReLU.
      */
-    void (*compute)(uint32_t h, uint32_t w, uint32_t c, const float *activation, const float *gradient, float *ret);
+    void (*compute)(uint32_t h, uint32_t w, uint32_t c, const float *activation,
+                    const float *gradient, float *ret);
 } Cam;
 
 extern const Cam *const cam_table[]; /* NULL-terminated */
 int cam_find(const char *name);      /* -1: none */
 
 typedef struct MapRequest {
-    const float *image; /* normalised [H,W,C] */
-    const char *layer;  /* NULL: the model's default (layer3 for ResNet-18) */
-    uint32_t cam;       /* row of cam_table */
+    const float *image;  /* normalised [H,W,C] */
+    const char *layer;   /* NULL: the model's default (layer3 for ResNet-18) */
+    uint32_t cam;        /* row of cam_table */
     int64_t class_index; /* negative: the predicted one */
-    bool signed_map;    /* leave out the ReLU */
+    bool signed_map;     /* leave out the ReLU */
 } MapRequest;
 
 typedef struct HeatMap {
@@ -61,5 +62,7 @@ const LayerInfo *explainer_layers(const Explainer *explainer, uint32_t *ret_coun
 Shape explainer_input(const Explainer *explainer); /* [1,H,W,C] */
 uint32_t explainer_classes(const Explainer *explainer);
 
-/* STATUS_INVALID, with pointer "/layer" (the message lists the stage names) or "/class". Never NaN. */
-CHECKED Status explainer_map(Explainer *explainer, const MapRequest *request, HeatMap *ret, Error *err);
+/* STATUS_INVALID, with pointer "/layer" (the message lists the stage names) or "/class". Never NaN.
+ */
+CHECKED Status explainer_map(Explainer *explainer, const MapRequest *request, HeatMap *ret,
+                             Error *err);

@@ -1,6 +1,7 @@
 /*
- * Three growing lists. Names are copied; operations point into the static table. Sizes are checked here, once,
- * so that nothing behind can overflow: an activation of one image has fewer than 2^32 numbers.
+ * Three growing lists. Names are copied; operations point into the static table. Sizes are checked
+ * here, once, so that nothing behind can overflow: an activation of one image has fewer than 2^32
+ * numbers.
  */
 #include "core/graph/graph.h"
 
@@ -44,14 +45,16 @@ static bool fits(const Shape *s)
     size_t count = 1;
 
     for (uint32_t i = 0; i < s->rank; i++)
-        if (s->dim[i] == 0 || __builtin_mul_overflow(count, (size_t)s->dim[i], &count) || count >> 32 != 0)
+        if (s->dim[i] == 0 || __builtin_mul_overflow(count, (size_t)s->dim[i], &count) ||
+            count >> 32 != 0)
             return false;
     return true;
 }
 
 void graph_layer(Graph *graph, const char *name, NodeId node)
 {
-    if (graph->error.status != STATUS_OK || !grow(graph, (void **)&graph->layer, graph->layers, sizeof *graph->layer))
+    if (graph->error.status != STATUS_OK ||
+        !grow(graph, (void **)&graph->layer, graph->layers, sizeof *graph->layer))
         return;
     graph->layer[graph->layers].node = node;
     snprintf(graph->layer[graph->layers++].name, GRAPH_NAME_MAX, "%s", name);
@@ -89,10 +92,11 @@ static void set_values(Graph *graph, Node *node, const GraphParam *params)
         int i = param_find(row, params->name);
 
         if (i < 0) {
-            error_set(&graph->error, STATUS_INTERNAL, "%s has no parameter \"%s\"", row->name, params->name);
+            error_set(&graph->error, STATUS_INTERNAL, "%s has no parameter \"%s\"", row->name,
+                      params->name);
         } else if (param_check(&row->params[i], params->value, &err) != STATUS_OK) {
-            error_set(&graph->error, STATUS_INVALID, "layer \"%s\": %s.%s %.100s", node->name, row->name, params->name,
-                      error_message(&err));
+            error_set(&graph->error, STATUS_INVALID, "layer \"%s\": %s.%s %.100s", node->name,
+                      row->name, params->name, error_message(&err));
         } else {
             node->value[i] = params->value;
         }
@@ -104,7 +108,9 @@ static void add_weights(Graph *graph, NodeId id)
     const size_t align = ARENA_ALIGN / sizeof(real);
 
     for (uint32_t i = 0; i < graph->node[id].one.weights; i++) {
-        GraphWeight w = { .spec = graph->node[id].one.weight[i], .node = id, .offset = graph->weight_numbers };
+        GraphWeight w = { .spec = graph->node[id].one.weight[i],
+                          .node = id,
+                          .offset = graph->weight_numbers };
 
         if (!grow(graph, (void **)&graph->weight, graph->weights, sizeof *graph->weight))
             return;
@@ -115,7 +121,8 @@ static void add_weights(Graph *graph, NodeId id)
     }
 }
 
-NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b, const GraphParam *params)
+NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b,
+                  const GraphParam *params)
 {
     Node node = { .op = op_find(op), .input = { a, b } };
     Shape in[OP_INPUTS_MAX];
@@ -123,15 +130,18 @@ NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, Node
 
     if (graph->error.status != STATUS_OK)
         return NODE_NONE;
-    if (node.op == NULL || a >= graph->nodes || (node.op->inputs == 2) != (b < graph->nodes) || a == b) {
-        error_set(&graph->error, STATUS_INTERNAL, "node \"%s\": no operation \"%s\" with such inputs", name, op);
+    if (node.op == NULL || a >= graph->nodes || (node.op->inputs == 2) != (b < graph->nodes) ||
+        a == b) {
+        error_set(&graph->error, STATUS_INTERNAL,
+                  "node \"%s\": no operation \"%s\" with such inputs", name, op);
         return NODE_NONE;
     }
     snprintf(node.name, sizeof node.name, "%s", name);
     set_values(graph, &node, params);
     for (uint32_t i = 0; i < node.op->inputs; i++)
         in[i] = graph->node[node.input[i]].one.out;
-    if (graph->error.status != STATUS_OK || node.op->shape(node.value, in, &node.one, &graph->error) != STATUS_OK)
+    if (graph->error.status != STATUS_OK ||
+        node.op->shape(node.value, in, &node.one, &graph->error) != STATUS_OK)
         return NODE_NONE;
     node.first_weight = graph->weights;
     id = append(graph, &node);

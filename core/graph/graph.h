@@ -1,9 +1,10 @@
 /*
  * graph -- a network as a list of operations, in the order in which they run.
  *
- * Building computes nothing but shapes. A builder does not check every step: the first error sticks, further
- * calls do nothing, and graph_status() tells. Nodes, weights and names refer to each other by index and keep
- * their order for good. Immutable once built; then any thread may read it.
+ * Building computes nothing but shapes. A builder does not check every step: the first error
+ * sticks, further calls do nothing, and graph_status() tells. Nodes, weights and names refer to
+ * each other by index and keep their order for good. Immutable once built; then any thread may read
+ * it.
  */
 #pragma once
 
@@ -20,7 +21,8 @@ typedef struct Node {
     NodeId input[OP_INPUTS_MAX];
     char name[GRAPH_NAME_MAX]; /* module path, "" for anonymous ones */
     OpShapes one;              /* shapes for one image */
-    uint32_t first_weight;     /* its weights are [first_weight, first_weight + one.weights) of the graph's */
+    uint32_t first_weight;     /* its weights are [first_weight, first_weight + one.weights) of the
+                                  graph's */
 } Node;
 
 typedef struct GraphWeight {
@@ -43,7 +45,7 @@ typedef struct Graph {
     GraphWeight *weight;
     uint32_t weights;
     size_t weight_numbers; /* of all weights, with alignment */
-    GraphLayer *layer; /* every name that a user may ask for, in network order */
+    GraphLayer *layer;     /* every name that a user may ask for, in network order */
     uint32_t layers;
     Error error;
 } Graph;
@@ -61,10 +63,11 @@ void graph_clear(Graph *graph);
 /* An input of `one`'s shape, for one image. */
 NodeId graph_input(Graph *graph, const char *name, Shape one);
 /*
- * Appends a node; its parameters not named in `params` (NULL: all) have their defaults. A non-empty name makes it a
- * layer. `b` is NODE_NONE for operations of one input.
+ * Appends a node; its parameters not named in `params` (NULL: all) have their defaults. A non-empty
+ * name makes it a layer. `b` is NODE_NONE for operations of one input.
  */
-NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b, const GraphParam *params);
+NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b,
+                  const GraphParam *params);
 /* Gives `node` a further name. */
 void graph_layer(Graph *graph, const char *name, NodeId node);
 

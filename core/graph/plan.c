@@ -1,11 +1,11 @@
 /*
  * Time runs 0..nodes-1 through forward, then backward the other way: node i's backward happens at
- * 2*nodes-1-i. Every activation, gradient and saved array becomes a Buffer with a first and a last moment of use. Buffers
- * are placed largest first at the lowest offset that is free for their whole life: simple, deterministic, and
- * near the optimum for networks that are mostly chains.
+ * 2*nodes-1-i. Every activation, gradient and saved array becomes a Buffer with a first and a last
+ * moment of use. Buffers are placed largest first at the lowest offset that is free for their whole
+ * life: simple, deterministic, and near the optimum for networks that are mostly chains.
  *
- * Sharing is decided before placing: a node whose operation may run in place takes over its input's buffer if nobody
- * needs the input's value afterwards; the same for gradients.
+ * Sharing is decided before placing: a node whose operation may run in place takes over its input's
+ * buffer if nobody needs the input's value afterwards; the same for gradients.
  */
 #include "core/graph/plan.h"
 
@@ -26,8 +26,9 @@ typedef struct Planner {
     Plan *plan;
     const Graph *graph;
     uint32_t n;
-    Buffer *buffer;     /* [3n]; bytes 0: none */
-    uint32_t *owner;    /* [2n] whose buffer an activation or gradient lies in; itself, or an earlier one */
+    Buffer *buffer; /* [3n]; bytes 0: none */
+    uint32_t
+        *owner; /* [2n] whose buffer an activation or gradient lies in; itself, or an earlier one */
     uint32_t *last_use; /* [n] last moment an activation's value is read */
     uint32_t *writers;  /* [n] edges that write a node's gradient */
 } Planner;
@@ -96,7 +97,8 @@ static void mark(Planner *p)
         NodePlan *np = &plan->node[i];
         const Node *node = &p->graph->node[i];
 
-        np->wants = i == spec->gradient_to || (spec->weight_gradients && has_trained_weights(&np->shapes));
+        np->wants =
+            i == spec->gradient_to || (spec->weight_gradients && has_trained_weights(&np->shapes));
         for (uint32_t k = 0; node->op != NULL && k < node->op->inputs; k++)
             np->wants = np->wants || plan->node[node->input[k]].wants;
     }
@@ -143,8 +145,9 @@ static void uses(Planner *p)
             p->last_use[i] = backward_time(p, i);
         for (uint32_t k = 0; k < node->op->inputs; k++) {
             uint32_t *last = &p->last_use[node->input[k]];
-            bool again = np->backward && ((flags & OP_NEEDS_INPUT) != 0 ||
-                                          ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && plan->spec.weight_gradients));
+            bool again = np->backward &&
+                         ((flags & OP_NEEDS_INPUT) != 0 ||
+                          ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && plan->spec.weight_gradients));
 
             if (*last < i)
                 *last = i;
@@ -215,8 +218,8 @@ static void place_gradients(Planner *p)
                 continue;
             }
             p->owner[p->n + from] = p->n + from;
-            p->buffer[p->n + from] = (Buffer){ shape_count(&to->shapes.out) * sizeof(real), 0, backward_time(p, i),
-                                               backward_time(p, i) };
+            p->buffer[p->n + from] = (Buffer){ shape_count(&to->shapes.out) * sizeof(real), 0,
+                                               backward_time(p, i), backward_time(p, i) };
         }
     }
 }
@@ -328,8 +331,8 @@ Status plan_init(Plan *plan, const Graph *graph, const PlanSpec *spec, Error *er
     Status s;
 
     assert(spec->output < n && spec->images > 0);
-    if (made.node == NULL || p.buffer == NULL || p.owner == NULL || p.last_use == NULL || p.writers == NULL ||
-        order == NULL)
+    if (made.node == NULL || p.buffer == NULL || p.owner == NULL || p.last_use == NULL ||
+        p.writers == NULL || order == NULL)
         s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a plan");
     else
         s = planner_run(&p, order, err);
@@ -364,5 +367,6 @@ Tensor plan_tensor(const Plan *plan, NodeId node)
 Tensor plan_gradient(const Plan *plan, NodeId node)
 {
     assert(plan->node[node].wants);
-    return (Tensor){ (real *)(plan->memory + plan->node[node].gradient), plan->node[node].shapes.out };
+    return (Tensor){ (real *)(plan->memory + plan->node[node].gradient),
+                     plan->node[node].shapes.out };
 }

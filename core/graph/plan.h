@@ -1,10 +1,12 @@
 /*
- * plan -- where every number of a graph's run will lie: one block of memory, its size known before it is taken.
+ * plan -- where every number of a graph's run will lie: one block of memory, its size known before
+ * it is taken.
  *
- * A plan is for a fixed number of images and a purpose (PlanSpec). Activations, gradients and what operations save
- * share memory when their lifetimes do not meet; an operation runs in place where its row and its neighbours allow it.
- * A plan depends on shapes alone. Making one takes no tensor memory; plan_bind() gives it some, which several plans may share,
- * one at a time. Owned by one thread at a time; the graph is borrowed.
+ * A plan is for a fixed number of images and a purpose (PlanSpec). Activations, gradients and what
+ * operations save share memory when their lifetimes do not meet; an operation runs in place where
+ * its row and its neighbours allow it. A plan depends on shapes alone. Making one takes no tensor
+ * memory; plan_bind() gives it some, which several plans may share, one at a time. Owned by one
+ * thread at a time; the graph is borrowed.
  */
 #pragma once
 
@@ -18,13 +20,14 @@ typedef struct PlanSpec {
     bool weight_gradients; /* backward computes every weight's gradient */
     NodeId output;         /* what is run for; the gradient starts here */
     NodeId gradient_to;    /* backward stops at this node's gradient; NODE_NONE: only weights */
-    NodeId keep[PLAN_KEEP_MAX]; /* further nodes whose values stay readable, NODE_NONE-terminated if fewer */
+    NodeId keep[PLAN_KEEP_MAX]; /* further nodes whose values stay readable, NODE_NONE-terminated if
+                                   fewer */
 } PlanSpec;
 
 typedef struct NodePlan {
-    bool runs;     /* forward is needed */
-    bool backward; /* backward is needed */
-    bool wants;    /* its output's gradient is computed */
+    bool runs;                      /* forward is needed */
+    bool backward;                  /* backward is needed */
+    bool wants;                     /* its output's gradient is computed */
     bool accumulate[OP_INPUTS_MAX]; /* for each input's gradient */
     OpShapes shapes;
     size_t out, gradient, saved; /* byte offsets */
@@ -48,5 +51,6 @@ void plan_bind(Plan *plan, void *memory);
 
 /* Values of an input, the output or a kept node. */
 Tensor plan_tensor(const Plan *plan, NodeId node);
-/* Gradient of the output (to be written before run_backward()) or of gradient_to (to be read after). */
+/* Gradient of the output (to be written before run_backward()) or of gradient_to (to be read
+ * after). */
 Tensor plan_gradient(const Plan *plan, NodeId node);

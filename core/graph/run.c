@@ -1,4 +1,5 @@
-/* Nodes in their order, then back. An OpCall is put together anew for each: pointers only, no state. */
+/* Nodes in their order, then back. An OpCall is put together anew for each: pointers only, no
+ * state. */
 #include "core/graph/run.h"
 
 #include <assert.h>

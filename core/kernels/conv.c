@@ -1,8 +1,9 @@
 /*
- * In the blocked layout the n images of a block lie beside each other at every pixel, so for one tap (ky,kx)
- * and one output row, the input pixels that meet the output pixels ow0..ow1 are, at stride 1, one contiguous matrix of
- * (ow1-ow0)*n rows and I columns: no im2col, no edge cases inside a vector; a border only shortens the run.
- * At other strides the run is one pixel (n rows). Where a tap's runs span whole rows, rows are joined into one product.
+ * In the blocked layout the n images of a block lie beside each other at every pixel, so for one
+ * tap (ky,kx) and one output row, the input pixels that meet the output pixels ow0..ow1 are, at
+ * stride 1, one contiguous matrix of (ow1-ow0)*n rows and I columns: no im2col, no edge cases
+ * inside a vector; a border only shortens the run. At other strides the run is one pixel (n rows).
+ * Where a tap's runs span whole rows, rows are joined into one product.
  */
 #include "core/kernels/conv.h"
 
@@ -15,7 +16,8 @@ typedef struct Range {
     uint32_t lo, hi;
 } Range;
 
-static Range valid_outputs(uint32_t size, uint32_t out, uint32_t stride, uint32_t padding, uint32_t tap)
+static Range valid_outputs(uint32_t size, uint32_t out, uint32_t stride, uint32_t padding,
+                           uint32_t tap)
 {
     uint32_t lo = tap >= padding ? 0 : (padding - tap + stride - 1) / stride;
     uint32_t last = size - 1 + padding; /* the largest o*stride + tap that is inside */
@@ -35,8 +37,8 @@ typedef struct Run {
 typedef void RunBody(const ConvShape *s, const Run *run, const void *context);
 
 /* Calls body for the runs of tap (ky,kx) that fall into output rows [row0,row1). */
-static void each_run(const ConvShape *s, uint32_t ky, uint32_t kx, uint32_t row0, uint32_t row1, RunBody *body,
-                     const void *context)
+static void each_run(const ConvShape *s, uint32_t ky, uint32_t kx, uint32_t row0, uint32_t row1,
+                     RunBody *body, const void *context)
 {
     Range rows = valid_outputs(s->h, s->oh, s->stride, s->padding, ky);
     Range cols = valid_outputs(s->w, s->ow, s->stride, s->padding, kx);
@@ -87,11 +89,12 @@ static void forward_run(const ConvShape *s, const Run *r, const void *context)
 {
     const ForwardContext *f = context;
 
-    gemm_blas(false, false, r->count * s->n, s->out, s->in, f->x + in_at(s, r), s->in, f->w_tap, s->out, 1,
-              f->y + out_at(s, r), s->out);
+    gemm_blas(false, false, r->count * s->n, s->out, s->in, f->x + in_at(s, r), s->in, f->w_tap,
+              s->out, 1, f->y + out_at(s, r), s->out);
 }
 
-void conv_forward_taps(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x, const real *w, real *y)
+void conv_forward_taps(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x,
+                       const real *w, real *y)
 {
     size_t row = (size_t)s->ow * s->n * s->out;
 
@@ -112,12 +115,12 @@ static void data_run(const ConvShape *s, const Run *r, const void *context)
 {
     const DataContext *d = context;
 
-    gemm_blas(false, true, r->count * s->n, s->in, s->out, d->dy + out_at(s, r), s->out, d->w_tap, s->out, 1,
-              d->dx + in_at(s, r), s->in);
+    gemm_blas(false, true, r->count * s->n, s->in, s->out, d->dy + out_at(s, r), s->out, d->w_tap,
+              s->out, 1, d->dx + in_at(s, r), s->in);
 }
 
-void conv_backward_data_taps(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy, const real *w,
-                             real *dx, bool accumulate)
+void conv_backward_data_taps(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
+                             const real *w, real *dx, bool accumulate)
 {
     size_t row = (size_t)s->w * s->n * s->in;
 
@@ -125,8 +128,10 @@ void conv_backward_data_taps(const ConvShape *s, uint32_t row0, uint32_t row1, c
         memset(dx + row0 * row, 0, (row1 - row0) * row * sizeof *dx);
     for (uint32_t tap = 0; tap < s->kernel * s->kernel; tap++) {
         uint32_t ky = tap / s->kernel;
-        /* The output rows that this tap connects with input rows [row0,row1): oh*stride + ky - padding in there. */
-        uint32_t lo = row0 + s->padding <= ky ? 0 : (row0 + s->padding - ky + s->stride - 1) / s->stride;
+        /* The output rows that this tap connects with input rows [row0,row1): oh*stride + ky -
+         * padding in there. */
+        uint32_t lo =
+            row0 + s->padding <= ky ? 0 : (row0 + s->padding - ky + s->stride - 1) / s->stride;
         uint32_t hi = row1 + s->padding <= ky ? 0 : (row1 + s->padding - ky - 1) / s->stride + 1;
         DataContext d = { dy, w + (size_t)tap * s->in * s->out, dx };
 
@@ -148,8 +153,8 @@ static void weights_run(const ConvShape *s, const Run *r, const void *context)
               c->dy + out_at(s, r) + c->out0, s->out, 1, c->dw + c->out0, s->out);
 }
 
-void conv_backward_weights_taps(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1, const real *x,
-                                const real *dy, real *dw_tap)
+void conv_backward_weights_taps(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1,
+                                const real *x, const real *dy, real *dw_tap)
 {
     WeightsContext c = { x, dy, dw_tap, out0, out1 };
 

@@ -1,4 +1,5 @@
-/* Which families were built comes from meson (FAMILIES: a FAMILY(name, supported) each, best first); which run here, from the CPU. */
+/* Which families were built comes from meson (FAMILIES: a FAMILY(name, supported) each, best
+ * first); which run here, from the CPU. */
 #include "core/kernels/kernels.h"
 
 #include <pthread.h>
@@ -31,8 +32,8 @@ static void detect(void)
 #if defined(__x86_64__)
     __builtin_cpu_init();
 #endif
-#define FAMILY(name, supported)                                                                    \
-    if (supported)                                                                                 \
+#define FAMILY(name, supported) \
+    if (supported)              \
         available[count++] = &kernels_##name;
     FAMILIES
 #undef FAMILY
@@ -70,5 +71,6 @@ Status kernels_select(const char *name, const Kernels **ret, Error *err)
         }
         snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", list[i]->name);
     }
-    return error_set(err, STATUS_INVALID, "no kernel family \"%s\" on this CPU; there are: %s", name, names);
+    return error_set(err, STATUS_INVALID, "no kernel family \"%s\" on this CPU; there are: %s",
+                     name, names);
 }

@@ -1,13 +1,14 @@
 /*
  * kernels -- the numeric loops, on plain pointers: one table that a CPU family fills.
  *
- * A kernel works on one unit of work and calls no pool: the operations (core/ops) cut the work. "Rows" are
- * vectors of C channels; an activation in the blocked layout is N*H*W contiguous rows, whatever its blocks
- * are, so all but the convolutions see plain [rows, C]. Nothing here allocates, locks or keeps state.
+ * A kernel works on one unit of work and calls no pool: the operations (core/ops) cut the work.
+ * "Rows" are vectors of C channels; an activation in the blocked layout is N*H*W contiguous rows,
+ * whatever its blocks are, so all but the convolutions see plain [rows, C]. Nothing here allocates,
+ * locks or keeps state.
  *
- * Families: generic (any CPU), avx2, avx512: the same loops, compiled for the instructions (loops.c); and `reference`, which
- * is written naively from the formulas and serves as the tests' ruler. In the double-precision build
- * (core/base/real.h) there are generic and reference.
+ * Families: generic (any CPU), avx2, avx512: the same loops, compiled for the instructions
+ * (loops.c); and `reference`, which is written naively from the formulas and serves as the tests'
+ * ruler. In the double-precision build (core/base/real.h) there are generic and reference.
  */
 #pragma once
 
@@ -26,7 +27,8 @@ typedef struct ConvShape {
     uint32_t kernel, stride, padding;
 } ConvShape;
 
-/* SGD as in PyTorch: g += decay*p; buf = momentum*buf + g; p -= lr*(nesterov ? g + momentum*buf : buf). */
+/* SGD as in PyTorch: g += decay*p; buf = momentum*buf + g; p -= lr*(nesterov ? g + momentum*buf :
+ * buf). */
 typedef struct SgdSpec {
     real lr, momentum, decay;
     bool nesterov;
@@ -36,17 +38,20 @@ typedef struct Kernels {
     const char *name;
 
     /* Rows [row0,row1) of y. */
-    void (*conv_forward)(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x, const real *w, real *y);
+    void (*conv_forward)(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x,
+                         const real *w, real *y);
     /* Rows [row0,row1) of dx, overwritten or added to. */
-    void (*conv_backward_data)(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy, const real *w,
-                               real *dx, bool accumulate);
-    /* Adds this block's part of output channels [out0,out1) of tap `tap` = ky*kernel+kx to dw [I,O] of that tap. */
-    void (*conv_backward_weights)(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1, const real *x,
-                                  const real *dy, real *dw_tap);
+    void (*conv_backward_data)(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
+                               const real *w, real *dx, bool accumulate);
+    /* Adds this block's part of output channels [out0,out1) of tap `tap` = ky*kernel+kx to dw [I,O]
+     * of that tap. */
+    void (*conv_backward_weights)(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1,
+                                  const real *x, const real *dy, real *dw_tap);
 
-    /* c [m,n] = beta*c + a b, where a is [m,k] or, transposed, [k,m]; b is [k,n] or, transposed, [n,k]. Row strides ld*. */
-    void (*gemm)(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
-                 size_t ldb, real beta, real *c, size_t ldc);
+    /* c [m,n] = beta*c + a b, where a is [m,k] or, transposed, [k,m]; b is [k,n] or, transposed,
+     * [n,k]. Row strides ld*. */
+    void (*gemm)(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const real *a,
+                 size_t lda, const real *b, size_t ldb, real beta, real *c, size_t ldc);
 
     void (*relu_forward)(size_t count, const real *x, real *y);
     /* dx (+)= dy where y > 0 */
@@ -58,17 +63,19 @@ typedef struct Kernels {
     /* Per channel over the rows: mean[C] and m2[C] = sum (x - mean)^2. */
     void (*moments)(size_t rows, size_t c, const real *x, double *mean, double *m2);
     /* y = x*scale + shift, per channel. */
-    void (*scale_shift)(size_t rows, size_t c, const real *x, const real *scale, const real *shift, real *y);
+    void (*scale_shift)(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
+                        real *y);
     /* Per channel: sum_dy[C] = sum dy, sum_dyx[C] = sum dy*(x - mean). */
-    void (*norm_sums)(size_t rows, size_t c, const real *x, const real *dy, const real *mean, double *sum_dy,
-                      double *sum_dyx);
+    void (*norm_sums)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                      double *sum_dy, double *sum_dyx);
     /* dx (+)= a*dy + b*(x - mean) + d, per channel. */
-    void (*norm_backward)(size_t rows, size_t c, const real *x, const real *dy, const real *mean, const real *a,
-                          const real *b, const real *d, real *dx, bool accumulate);
+    void (*norm_backward)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                          const real *a, const real *b, const real *d, real *dx, bool accumulate);
 
     /* One block: y [n,C] = mean over pixels of x [pixels,n,C]; and dx (+)= dy/pixels. */
     void (*mean_pool)(size_t pixels, size_t n, size_t c, const real *x, real *y);
-    void (*mean_pool_backward)(size_t pixels, size_t n, size_t c, const real *dy, real *dx, bool accumulate);
+    void (*mean_pool_backward)(size_t pixels, size_t n, size_t c, const real *dy, real *dx,
+                               bool accumulate);
 
     void (*sgd)(size_t count, const SgdSpec *s, const real *g, real *buf, real *p);
 } Kernels;
@@ -76,8 +83,8 @@ typedef struct Kernels {
 extern const Kernels kernels_reference;
 
 /*
- * The family by name, or, for NULL, the best one that this CPU runs (LEASED_KERNELS in the environment names
- * another). STATUS_INVALID lists the names.
+ * The family by name, or, for NULL, the best one that this CPU runs (LEASED_KERNELS in the
+ * environment names another). STATUS_INVALID lists the names.
  */
 CHECKED Status kernels_select(const char *name, const Kernels **ret, Error *err);
 /* The families that this CPU runs, best first, NULL-terminated; `reference` last. */

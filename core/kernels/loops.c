@@ -1,7 +1,8 @@
 /*
- * The loops of one CPU family: this file is compiled once for each, with LEASED_FAMILY its name and the
- * compiler's flags its instructions. Channels are the inner loop, so that each channel has its own
- * accumulator and vectorising changes no order of additions. Long sums run in float over at most SUM_ROWS rows and in double beyond.
+ * The loops of one CPU family: this file is compiled once for each, with LEASED_FAMILY its name and
+ * the compiler's flags its instructions. Channels are the inner loop, so that each channel has its
+ * own accumulator and vectorising changes no order of additions. Long sums run in float over at
+ * most SUM_ROWS rows and in double beyond.
  */
 #include <string.h>
 
@@ -32,7 +33,8 @@ static void relu_backward(size_t count, const real *y, const real *dy, real *dx,
             dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-/* gelu(x) = x Phi(x), the exact form: Phi(x) = (1 + erf(x/sqrt 2))/2. Hendrycks and Gimpel, 2016. */
+/* gelu(x) = x Phi(x), the exact form: Phi(x) = (1 + erf(x/sqrt 2))/2. Hendrycks and Gimpel, 2016.
+ */
 static void gelu_forward(size_t count, const real *x, real *y)
 {
     const real half = (real)0.5, root_half = (real)0.70710678118654752440;
@@ -43,7 +45,8 @@ static void gelu_forward(size_t count, const real *x, real *y)
 
 static void gelu_backward(size_t count, const real *x, const real *dy, real *dx, bool accumulate)
 {
-    const real half = (real)0.5, root_half = (real)0.70710678118654752440, inv_root_2pi = (real)0.39894228040143267794;
+    const real half = (real)0.5, root_half = (real)0.70710678118654752440,
+               inv_root_2pi = (real)0.39894228040143267794;
 
     for (size_t i = 0; i < count; i++) {
         real phi = half * (1 + real_erf(x[i] * root_half));
@@ -59,7 +62,8 @@ static void add(size_t count, const real *a, const real *b, real *y)
         y[i] = a[i] + b[i];
 }
 
-/* At most SUM_ROWS rows and CHANNEL_TILE channels of width `t`, two passes: mean, then squares about it. */
+/* At most SUM_ROWS rows and CHANNEL_TILE channels of width `t`, two passes: mean, then squares
+ * about it. */
 static void moments_tile(size_t rows, size_t stride, size_t t, const real *x, real *mean, real *m2)
 {
     real inv = 1 / (real)rows;
@@ -102,15 +106,16 @@ static void moments(size_t rows, size_t c, const real *x, double *mean, double *
     }
 }
 
-static void scale_shift(size_t rows, size_t c, const real *x, const real *scale, const real *shift, real *y)
+static void scale_shift(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
+                        real *y)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < c; j++)
             y[r * c + j] = x[r * c + j] * scale[j] + shift[j];
 }
 
-static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const real *mean, double *sum_dy,
-                      double *sum_dyx)
+static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                      double *sum_dy, double *sum_dyx)
 {
     memset(sum_dy, 0, c * sizeof *sum_dy);
     memset(sum_dyx, 0, c * sizeof *sum_dyx);
@@ -136,8 +141,8 @@ static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, cons
     }
 }
 
-static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean, const real *a,
-                          const real *b, const real *d, real *dx, bool accumulate)
+static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                          const real *a, const real *b, const real *d, real *dx, bool accumulate)
 {
     for (size_t r = 0; r < rows; r++, x += c, dy += c, dx += c)
         if (accumulate)
@@ -161,7 +166,8 @@ static void mean_pool(size_t pixels, size_t n, size_t c, const real *x, real *y)
         y[j] *= inv;
 }
 
-static void mean_pool_backward(size_t pixels, size_t n, size_t c, const real *dy, real *dx, bool accumulate)
+static void mean_pool_backward(size_t pixels, size_t n, size_t c, const real *dy, real *dx,
+                               bool accumulate)
 {
     real inv = 1 / (real)pixels;
     size_t count = n * c;

@@ -1,6 +1,6 @@
 /*
- * Every kernel once more, straight from its formula, with sums in double: slow and obviously right. Tests hold
- * the families to it.
+ * Every kernel once more, straight from its formula, with sums in double: slow and obviously right.
+ * Tests hold the families to it.
  */
 #include "core/kernels/kernels.h"
 
@@ -12,7 +12,8 @@ static size_t tap_input(uint32_t o, uint32_t stride, uint32_t tap, uint32_t padd
 }
 
 /* x at (ih,iw,image,channel) of a block. */
-static size_t at(size_t width, size_t n, size_t c, size_t row, size_t col, size_t image, size_t channel)
+static size_t at(size_t width, size_t n, size_t c, size_t row, size_t col, size_t image,
+                 size_t channel)
 {
     return ((row * width + col) * n + image) * c + channel;
 }
@@ -20,8 +21,8 @@ static size_t at(size_t width, size_t n, size_t c, size_t row, size_t col, size_
 typedef void TapBody(const ConvShape *s, size_t in, size_t out, size_t weight, const void *context);
 
 /* Every multiply of a convolution with output row in [row0,row1) and tap in [tap0,tap1). */
-static void each_multiply(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t tap0, uint32_t tap1, TapBody *body,
-                          const void *context)
+static void each_multiply(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t tap0,
+                          uint32_t tap1, TapBody *body, const void *context)
 {
     for (uint32_t oh = row0; oh < row1; oh++)
         for (uint32_t ow = 0; ow < s->ow; ow++)
@@ -34,7 +35,8 @@ static void each_multiply(const ConvShape *s, uint32_t row0, uint32_t row1, uint
                 for (uint32_t image = 0; image < s->n; image++)
                     for (uint32_t i = 0; i < s->in; i++)
                         for (uint32_t o = 0; o < s->out; o++)
-                            body(s, at(s->w, s->n, s->in, ih, iw, image, i), at(s->ow, s->n, s->out, oh, ow, image, o),
+                            body(s, at(s->w, s->n, s->in, ih, iw, image, i),
+                                 at(s->ow, s->n, s->out, oh, ow, image, o),
                                  ((size_t)tap * s->in + i) * s->out + o, context);
             }
 }
@@ -46,7 +48,8 @@ typedef struct Pointers {
     size_t base;   /* of weights */
 } Pointers;
 
-static void forward_multiply(const ConvShape *s, size_t in, size_t out, size_t weight, const void *context)
+static void forward_multiply(const ConvShape *s, size_t in, size_t out, size_t weight,
+                             const void *context)
 {
     const Pointers *p = context;
 
@@ -54,7 +57,8 @@ static void forward_multiply(const ConvShape *s, size_t in, size_t out, size_t w
     p->ret[out] += p->a[in] * p->b[weight];
 }
 
-static void conv_forward(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x, const real *w, real *y)
+static void conv_forward(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x,
+                         const real *w, real *y)
 {
     Pointers p = { .a = x, .b = w, .ret = y };
     size_t row = (size_t)s->ow * s->n * s->out;
@@ -64,7 +68,8 @@ static void conv_forward(const ConvShape *s, uint32_t row0, uint32_t row1, const
     each_multiply(s, row0, row1, 0, s->kernel * s->kernel, forward_multiply, &p);
 }
 
-static void data_multiply(const ConvShape *s, size_t in, size_t out, size_t weight, const void *context)
+static void data_multiply(const ConvShape *s, size_t in, size_t out, size_t weight,
+                          const void *context)
 {
     const Pointers *p = context;
 
@@ -73,8 +78,8 @@ static void data_multiply(const ConvShape *s, size_t in, size_t out, size_t weig
         p->ret[in] += p->a[out] * p->b[weight];
 }
 
-static void conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy, const real *w, real *dx,
-                               bool accumulate)
+static void conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
+                               const real *w, real *dx, bool accumulate)
 {
     size_t row = (size_t)s->w * s->n * s->in;
     Pointers p = { .a = dy, .b = w, .ret = dx, .lo = row0 * row, .hi = row1 * row };
@@ -84,7 +89,8 @@ static void conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1,
     each_multiply(s, 0, s->oh, 0, s->kernel * s->kernel, data_multiply, &p);
 }
 
-static void weights_multiply(const ConvShape *s, size_t in, size_t out, size_t weight, const void *context)
+static void weights_multiply(const ConvShape *s, size_t in, size_t out, size_t weight,
+                             const void *context)
 {
     const Pointers *p = context;
     size_t o = weight % s->out;
@@ -93,8 +99,8 @@ static void weights_multiply(const ConvShape *s, size_t in, size_t out, size_t w
         p->ret[weight - p->base] += p->a[in] * p->b[out];
 }
 
-static void conv_backward_weights(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1, const real *x,
-                                  const real *dy, real *dw_tap)
+static void conv_backward_weights(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1,
+                                  const real *x, const real *dy, real *dw_tap)
 {
     Pointers p = {
         .a = x, .b = dy, .ret = dw_tap, .lo = out0, .hi = out1, .base = (size_t)tap * s->in * s->out
@@ -103,8 +109,8 @@ static void conv_backward_weights(const ConvShape *s, uint32_t tap, uint32_t out
     each_multiply(s, 0, s->oh, tap, tap + 1, weights_multiply, &p);
 }
 
-static void gemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
-                 size_t ldb, real beta, real *c, size_t ldc)
+static void gemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const real *a,
+                 size_t lda, const real *b, size_t ldb, real beta, real *c, size_t ldc)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
@@ -148,7 +154,8 @@ static void gelu_forward(size_t count, const real *x, real *y)
 static void gelu_backward(size_t count, const real *x, const real *dy, real *dx, bool accumulate)
 {
     for (size_t i = 0; i < count; i++) {
-        double v = (double)x[i], slope = normal_cdf(v) + v * 0.39894228040143267794 * exp(-0.5 * v * v);
+        double v = (double)x[i],
+               slope = normal_cdf(v) + v * 0.39894228040143267794 * exp(-0.5 * v * v);
 
         dx[i] = put(dx[i], (double)dy[i] * slope, accumulate);
     }
@@ -174,14 +181,15 @@ static void moments(size_t rows, size_t c, const real *x, double *mean, double *
     }
 }
 
-static void scale_shift(size_t rows, size_t c, const real *x, const real *scale, const real *shift, real *y)
+static void scale_shift(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
+                        real *y)
 {
     for (size_t i = 0; i < rows * c; i++)
         y[i] = (real)((double)x[i] * (double)scale[i % c] + (double)shift[i % c]);
 }
 
-static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const real *mean, double *sum_dy,
-                      double *sum_dyx)
+static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                      double *sum_dy, double *sum_dyx)
 {
     for (size_t j = 0; j < c; j++) {
         sum_dy[j] = sum_dyx[j] = 0;
@@ -192,12 +200,13 @@ static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, cons
     }
 }
 
-static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean, const real *a,
-                          const real *b, const real *d, real *dx, bool accumulate)
+static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                          const real *a, const real *b, const real *d, real *dx, bool accumulate)
 {
     for (size_t i = 0; i < rows * c; i++) {
         size_t j = i % c;
-        double g = (double)a[j] * (double)dy[i] + (double)b[j] * ((double)x[i] - (double)mean[j]) + (double)d[j];
+        double g = (double)a[j] * (double)dy[i] + (double)b[j] * ((double)x[i] - (double)mean[j]) +
+                   (double)d[j];
 
         dx[i] = put(dx[i], g, accumulate);
     }
@@ -214,7 +223,8 @@ static void mean_pool(size_t pixels, size_t n, size_t c, const real *x, real *y)
     }
 }
 
-static void mean_pool_backward(size_t pixels, size_t n, size_t c, const real *dy, real *dx, bool accumulate)
+static void mean_pool_backward(size_t pixels, size_t n, size_t c, const real *dy, real *dx,
+                               bool accumulate)
 {
     for (size_t i = 0; i < pixels * n * c; i++)
         dx[i] = put(dx[i], (double)dy[i % (n * c)] / (double)pixels, accumulate);
@@ -227,7 +237,8 @@ static void sgd(size_t count, const SgdSpec *s, const real *g, real *buf, real *
         double next = (double)s->momentum * (double)buf[i] + step;
 
         buf[i] = (real)next;
-        p[i] = (real)((double)p[i] - (double)s->lr * (s->nesterov ? step + (double)s->momentum * next : next));
+        p[i] = (real)((double)p[i] -
+                      (double)s->lr * (s->nesterov ? step + (double)s->momentum * next : next));
     }
 }
 

@@ -1,8 +1,8 @@
 /*
  * model -- the table of networks: one file `model_x.c` and one row in meson.build each.
  *
- * build() appends a network to a graph, from the image input to the logits, naming every module as torchvision
- * does. The number of classes and channels always comes from the data.
+ * build() appends a network to a graph, from the image input to the logits, naming every module as
+ * torchvision does. The number of classes and channels always comes from the data.
  */
 #pragma once
 

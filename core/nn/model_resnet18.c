@@ -1,7 +1,8 @@
 /*
- * resnet18 -- ResNet-18 for small images (He et al., 2016, in the CIFAR form): stem conv3x3-BN-ReLU without
- * pooling; four stages of two basic blocks, widths w, 2w, 4w, 8w, first strides 1, 2, 2, 2; a 1x1 conv + BN shortcut
- * wherever stride or width changes; global average pooling; a linear layer. Names are torchvision's.
+ * resnet18 -- ResNet-18 for small images (He et al., 2016, in the CIFAR form): stem conv3x3-BN-ReLU
+ * without pooling; four stages of two basic blocks, widths w, 2w, 4w, 8w, first strides 1, 2, 2, 2;
+ * a 1x1 conv + BN shortcut wherever stride or width changes; global average pooling; a linear
+ * layer. Names are torchvision's.
  */
 #include <stdio.h>
 
@@ -25,15 +26,15 @@ typedef struct Builder {
     char module[32]; /* "" or "layer1.0." */
 } Builder;
 
-static NodeId conv_norm(Builder *b, NodeId x, const char *conv, const char *norm, uint32_t channels, uint32_t kernel,
-                        uint32_t stride)
+static NodeId conv_norm(Builder *b, NodeId x, const char *conv, const char *norm, uint32_t channels,
+                        uint32_t kernel, uint32_t stride)
 {
     char name[GRAPH_NAME_MAX];
 
     snprintf(name, sizeof name, "%s%s", b->module, conv);
     x = graph_node(b->graph, "conv2d", name, x, NODE_NONE,
-                   GRAPH_PARAMS({ "channels", channels }, { "kernel", kernel }, { "stride", stride },
-                                { "padding", kernel / 2 }));
+                   GRAPH_PARAMS({ "channels", channels }, { "kernel", kernel },
+                                { "stride", stride }, { "padding", kernel / 2 }));
     snprintf(name, sizeof name, "%s%s", b->module, norm);
     return graph_node(b->graph, "batch_norm", name, x, NODE_NONE, NULL);
 }
@@ -76,7 +77,8 @@ static NodeId resnet18_build(const double *value, const ModelInput *in, NodeId i
         graph_layer(graph, name, x);
     }
     x = graph_node(graph, "global_avg_pool", "avgpool", x, NODE_NONE, NULL);
-    return graph_node(graph, "linear", "fc", x, NODE_NONE, GRAPH_PARAMS({ "features", in->classes }));
+    return graph_node(graph, "linear", "fc", x, NODE_NONE,
+                      GRAPH_PARAMS({ "features", in->classes }));
 }
 
 const Model model_resnet18 = {

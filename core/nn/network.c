@@ -11,7 +11,8 @@ Status network_init(Network *network, const Choice *model, const ModelInput *inp
     Status s;
 
     graph_init(&n.graph);
-    n.image = graph_input(&n.graph, "image", shape4(1, input->height, input->width, input->channels));
+    n.image =
+        graph_input(&n.graph, "image", shape4(1, input->height, input->width, input->channels));
     n.target = graph_input(&n.graph, "target", shape2(1, input->classes));
     n.logits = model_table[model->row]->build(model->value, input, n.image, &n.graph);
     n.loss = graph_node(&n.graph, "cross_entropy", "", n.logits, n.target, NULL);

@@ -1,6 +1,7 @@
 /*
- * A network in a safetensors file: tensors under torchvision's names in PyTorch's order, so that load_state_dict()
- * takes them, and the model's description in the metadata, so that a file alone is enough to rebuild it.
+ * A network in a safetensors file: tensors under torchvision's names in PyTorch's order, so that
+ * load_state_dict() takes them, and the model's description in the metadata, so that a file alone
+ * is enough to rebuild it.
  */
 #include <errno.h>
 #include <math.h>
@@ -60,18 +61,22 @@ uint32_t network_tensor_count(const Network *network)
     uint32_t count = network->graph.weights;
 
     for (NodeId i = 0; i < network->graph.nodes; i++)
-        count += network->graph.node[i].op != NULL && (network->graph.node[i].op->flags & OP_COUNTS_BATCHES) != 0;
+        count += network->graph.node[i].op != NULL &&
+                 (network->graph.node[i].op->flags & OP_COUNTS_BATCHES) != 0;
     return count;
 }
 
-uint32_t network_tensors(const Network *network, float *disk, StTensor *ret, char (*names)[GRAPH_WEIGHT_NAME_MAX])
+uint32_t network_tensors(const Network *network, float *disk, StTensor *ret,
+                         char (*names)[GRAPH_WEIGHT_NAME_MAX])
 {
     const Graph *g = &network->graph;
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < g->weights; i++) {
         const GraphWeight *w = &g->weight[i];
-        StTensor t = { .name = w->name, .dtype = ST_F32, .rank = w->spec.shape.rank, .count = w->count };
+        StTensor t = {
+            .name = w->name, .dtype = ST_F32, .rank = w->spec.shape.rank, .count = w->count
+        };
 
         for (uint32_t k = 0; k < t.rank; k++)
             t.dim[k] = w->spec.shape.dim[k];
@@ -83,13 +88,16 @@ uint32_t network_tensors(const Network *network, float *disk, StTensor *ret, cha
         if (g->node[i].op == NULL || (g->node[i].op->flags & OP_COUNTS_BATCHES) == 0)
             continue;
         snprintf(names[count], GRAPH_WEIGHT_NAME_MAX, "%.64s.num_batches_tracked", g->node[i].name);
-        ret[count] = (StTensor){ .name = names[count], .dtype = ST_I64, .data = &network->batches, .count = 1 };
+        ret[count] = (StTensor){
+            .name = names[count], .dtype = ST_I64, .data = &network->batches, .count = 1
+        };
         count++;
     }
     return count;
 }
 
-static Status meta_number(const StFile *file, const char *key, double lo, double hi, double *ret, Error *err)
+static Status meta_number(const StFile *file, const char *key, double lo, double hi, double *ret,
+                          Error *err)
 {
     const char *text = safetensors_metadata(file, key);
     char *end = NULL;
@@ -100,8 +108,10 @@ static Status meta_number(const StFile *file, const char *key, double lo, double
     errno = 0;
     value = strtod(text, &end);
     if (errno != 0 || end == text || *end != '\0' || !(value >= lo && value <= hi))
-        return error_set(err, STATUS_CORRUPT, "the checkpoint's metadata has \"%s\" = \"%.60s\", which is not a number from %g to %g",
-                         key, text, lo, hi);
+        return error_set(
+            err, STATUS_CORRUPT,
+            "the checkpoint's metadata has \"%s\" = \"%.60s\", which is not a number from %g to %g",
+            key, text, lo, hi);
     *ret = value;
     return STATUS_OK;
 }
@@ -129,7 +139,8 @@ static Status read_model(const StFile *file, Choice *ret, Error *err)
             int choice = text == NULL ? -1 : param_choice(p, text);
 
             if (choice < 0)
-                return error_set(err, STATUS_CORRUPT, "the checkpoint's metadata has no known \"%s\"", key);
+                return error_set(err, STATUS_CORRUPT,
+                                 "the checkpoint's metadata has no known \"%s\"", key);
             ret->value[i] = choice;
             continue;
         }
@@ -140,7 +151,8 @@ static Status read_model(const StFile *file, Choice *ret, Error *err)
     return STATUS_OK;
 }
 
-static Status read_input(const StFile *file, ModelInput *ret, float mean[4], float std[4], Error *err)
+static Status read_input(const StFile *file, ModelInput *ret, float mean[4], float std[4],
+                         Error *err)
 {
     const struct {
         const char *key;
@@ -183,12 +195,14 @@ static void shape_text(char text[64], uint32_t rank, const uint64_t *dim)
     text[0] = '[';
     text[1] = '\0';
     for (uint32_t i = 0; i < rank && used < 60; i++)
-        used += (size_t)snprintf(text + used, 64 - used, "%s%llu", i > 0 ? "," : "", (unsigned long long)dim[i]);
+        used += (size_t)snprintf(text + used, 64 - used, "%s%llu", i > 0 ? "," : "",
+                                 (unsigned long long)dim[i]);
     snprintf(text + (used < 62 ? used : 62), 2, "]");
 }
 
 /* The tensor for `w`, if it is there with the right type and shape. */
-static Status find_weight(const StFile *file, const GraphWeight *w, const StTensor **ret, Error *err)
+static Status find_weight(const StFile *file, const GraphWeight *w, const StTensor **ret,
+                          Error *err)
 {
     const StTensor *t = safetensors_find(file, w->name);
     uint64_t want[ST_RANK_MAX] = { 0 };
@@ -208,7 +222,8 @@ static Status find_weight(const StFile *file, const GraphWeight *w, const StTens
     }
     shape_text(have_text, t->rank, t->dim);
     shape_text(want_text, w->spec.shape.rank, want);
-    return error_set(err, STATUS_CORRUPT, "the checkpoint's tensor \"%s\" is %s %s, the model wants F32 %s", w->name,
+    return error_set(err, STATUS_CORRUPT,
+                     "the checkpoint's tensor \"%s\" is %s %s, the model wants F32 %s", w->name,
                      t->dtype == ST_F32 ? "F32" : "I64", have_text, want_text);
 }
 
@@ -249,7 +264,8 @@ Status network_read(Network *network, const StFile *file, Error *err)
 
     snprintf(known, sizeof known, "leased/%d", NETWORK_FORMAT_VERSION);
     if (format == NULL || strcmp(format, known) != 0)
-        return error_set(err, STATUS_CORRUPT, "the checkpoint's format is \"%.40s\", known here is \"%s\"",
+        return error_set(err, STATUS_CORRUPT,
+                         "the checkpoint's format is \"%.40s\", known here is \"%s\"",
                          format == NULL ? "none" : format, known);
     s = read_model(file, &model, err);
     if (s == STATUS_OK)

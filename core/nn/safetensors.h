@@ -1,9 +1,10 @@
 /*
- * safetensors -- named arrays in one file (https://github.com/huggingface/safetensors): 8 bytes little-endian
- * header length, a JSON header, then the data. Reads and writes F32 and I64, as checkpoints use; the header is
- * the one place where core/ knows JSON (Jansson).
+ * safetensors -- named arrays in one file (https://github.com/huggingface/safetensors): 8 bytes
+ * little-endian header length, a JSON header, then the data. Reads and writes F32 and I64, as
+ * checkpoints use; the header is the one place where core/ knows JSON (Jansson).
  *
- * Files are deterministic: names sorted, no padding but spaces after the header to a multiple of 8, metadata sorted.
+ * Files are deterministic: names sorted, no padding but spaces after the header to a multiple of 8,
+ * metadata sorted.
  */
 #pragma once
 
@@ -29,15 +30,17 @@ typedef struct StMeta {
     const char *key, *value;
 } StMeta;
 
-/* Writes to an open stream; `tensors` and `metadata` may come in any order. Names must be distinct and not "__metadata__". */
-CHECKED Status safetensors_write(FILE *file, const StTensor *tensors, size_t count, const StMeta *metadata,
-                                 size_t metadata_count, Error *err);
+/* Writes to an open stream; `tensors` and `metadata` may come in any order. Names must be distinct
+ * and not "__metadata__". */
+CHECKED Status safetensors_write(FILE *file, const StTensor *tensors, size_t count,
+                                 const StMeta *metadata, size_t metadata_count, Error *err);
 
 typedef struct StFile StFile;
 
 /*
- * Opens and validates everything: header size, JSON, dtypes, offsets (within the data, in order, without holes or
- * overlap, size = product of dims, no overflow), duplicate names. STATUS_NOT_FOUND, STATUS_CORRUPT, STATUS_IO.
+ * Opens and validates everything: header size, JSON, dtypes, offsets (within the data, in order,
+ * without holes or overlap, size = product of dims, no overflow), duplicate names.
+ * STATUS_NOT_FOUND, STATUS_CORRUPT, STATUS_IO.
  */
 CHECKED Status safetensors_open(const char *path, StFile **ret, Error *err);
 /* The same on bytes in memory (borrowed until close), for tests and fuzzing. */
@@ -49,6 +52,7 @@ const StTensor *safetensors_at(const StFile *file, size_t i);
 /* By name; NULL where absent. */
 const StTensor *safetensors_find(const StFile *file, const char *name);
 const char *safetensors_metadata(const StFile *file, const char *key); /* NULL where absent */
-/* Every key and its value, for whoever writes a file anew; they live as long as the file is open. */
+/* Every key and its value, for whoever writes a file anew; they live as long as the file is open.
+ */
 size_t safetensors_metadata_count(const StFile *file);
 StMeta safetensors_metadata_at(const StFile *file, size_t i);

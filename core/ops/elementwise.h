@@ -1,4 +1,5 @@
-/* elementwise -- what operations share whose output has input 0's shape and whose numbers do not meet. */
+/* elementwise -- what operations share whose output has input 0's shape and whose numbers do not
+ * meet. */
 #pragma once
 
 #include "core/ops/op.h"

@@ -1,4 +1,5 @@
-/* The table of operations (generated from the list in meson.build) and what several operations share. */
+/* The table of operations (generated from the list in meson.build) and what several operations
+ * share. */
 #include "core/ops/op.h"
 
 #include <string.h>

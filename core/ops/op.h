@@ -2,12 +2,13 @@
  * op -- one differentiable operation: a row of the table, a file of its own (op_x.c).
  *
  * The contract:
- * - shape() validates the shapes of the inputs against the parameters, may fail, and answers everything that
- *   has to be known before memory is taken: output, weights, saved and scratch.
- * - forward() and backward() return nothing, allocate nothing, take no locks and keep no state. They cut their work into
- *   units that depend on shapes alone and hand them to the pool.
- * - Gradients of weights accumulate: the caller zeroes them. For an input's gradient the planner says, per
- *   edge, whether to overwrite (the first writer) or to accumulate. A NULL gradient is not wanted.
+ * - shape() validates the shapes of the inputs against the parameters, may fail, and answers
+ * everything that has to be known before memory is taken: output, weights, saved and scratch.
+ * - forward() and backward() return nothing, allocate nothing, take no locks and keep no state.
+ * They cut their work into units that depend on shapes alone and hand them to the pool.
+ * - Gradients of weights accumulate: the caller zeroes them. For an input's gradient the planner
+ * says, per edge, whether to overwrite (the first writer) or to accumulate. A NULL gradient is not
+ * wanted.
  * - Adding an operation: docs/adding-an-operation.md.
  */
 #pragma once
@@ -37,7 +38,8 @@ typedef enum WeightLayout {
 typedef enum WeightInit {
     INIT_ZERO,
     INIT_ONE,
-    INIT_UNIFORM, /* U(-b,b), b = 1/sqrt(fan_in): kaiming-uniform with a = sqrt 5, and PyTorch's bias rule */
+    INIT_UNIFORM, /* U(-b,b), b = 1/sqrt(fan_in): kaiming-uniform with a = sqrt 5, and PyTorch's
+                     bias rule */
 } WeightInit;
 
 typedef struct OpWeight {
@@ -55,7 +57,7 @@ typedef struct OpShapes {
     OpWeight weight[OP_WEIGHTS_MAX];
     size_t saved;         /* numbers that forward() leaves for backward() */
     size_t scratch_bytes; /* working memory of one call */
-    double flops;         /* multiplies and additions of forward(), convolution and linear layers only */
+    double flops; /* multiplies and additions of forward(), convolution and linear layers only */
 } OpShapes;
 
 /* One call: everything that forward() or backward() may touch. */
@@ -78,12 +80,12 @@ typedef struct OpCall {
 
 /* What the planner may do with memory around an operation. */
 enum {
-    OP_INPLACE = 1,          /* out may lie over input 0 */
-    OP_GRADIENT_INPLACE = 2, /* input 0's gradient may lie over out's, when it is overwritten */
-    OP_NEEDS_INPUT = 4,      /* backward() reads the inputs */
-    OP_NEEDS_OUTPUT = 8,     /* backward() reads the output */
+    OP_INPLACE = 1,             /* out may lie over input 0 */
+    OP_GRADIENT_INPLACE = 2,    /* input 0's gradient may lie over out's, when it is overwritten */
+    OP_NEEDS_INPUT = 4,         /* backward() reads the inputs */
+    OP_NEEDS_OUTPUT = 8,        /* backward() reads the output */
     OP_WEIGHTS_NEED_INPUT = 16, /* backward() reads the inputs for the gradient of weights only */
-    OP_COUNTS_BATCHES = 32,  /* PyTorch keeps num_batches_tracked beside the weights */
+    OP_COUNTS_BATCHES = 32,     /* PyTorch keeps num_batches_tracked beside the weights */
 };
 
 typedef struct Op {
@@ -100,8 +102,8 @@ extern const Op *const op_table[]; /* NULL-terminated */
 const Op *op_find(const char *name);
 
 /*
- * Work units over `rows` rows of `c` numbers: unit u covers rows [op_unit_row(u), op_unit_row(u+1)).
- * About 64 Ki numbers a unit; depends on the shape alone.
+ * Work units over `rows` rows of `c` numbers: unit u covers rows [op_unit_row(u),
+ * op_unit_row(u+1)). About 64 Ki numbers a unit; depends on the shape alone.
  */
 size_t op_units(size_t rows, size_t c);
 size_t op_unit_rows(size_t c);

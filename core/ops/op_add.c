@@ -22,7 +22,8 @@ static void backward_unit(const OpCall *c, size_t at, size_t count)
 {
     const real *dy = c->out_gradient + at;
 
-    /* Input 0's gradient may lie over dy, and an accumulating one never does: dy is still whole here. */
+    /* Input 0's gradient may lie over dy, and an accumulating one never does: dy is still whole
+     * here. */
     for (int i = 1; i >= 0; i--) {
         real *dx = c->in_gradient[i] == NULL ? NULL : c->in_gradient[i] + at;
 

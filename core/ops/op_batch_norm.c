@@ -1,13 +1,14 @@
 /*
- * batch_norm -- per channel:  y = weight (x - mean)/sqrt(var + eps) + bias.   Ioffe and Szegedy, 2015.
+ * batch_norm -- per channel:  y = weight (x - mean)/sqrt(var + eps) + bias.   Ioffe and Szegedy,
+ * 2015.
  *
  * x, y: [N,H,W,C] (or [N,C]).  weight, bias, running_mean, running_var: [C].
- * In training mean and (biased) variance are the batch's, over N, H and W; the running ones move by `momentum`, the
- * variance unbiased, as in PyTorch. Otherwise the running ones are used.
- * saved: [2,C], mean and 1/sqrt(var + eps) as used.
+ * In training mean and (biased) variance are the batch's, over N, H and W; the running ones move by
+ * `momentum`, the variance unbiased, as in PyTorch. Otherwise the running ones are used. saved:
+ * [2,C], mean and 1/sqrt(var + eps) as used.
  *
- * The batch's statistics are merged from units (count, mean, M2) in their order, in double: a plain sum of squares
- * in float cancels.
+ * The batch's statistics are merged from units (count, mean, M2) in their order, in double: a plain
+ * sum of squares in float cancels.
  */
 #include <string.h>
 
@@ -27,7 +28,8 @@ static Status norm_shape(const double *value, const Shape *in, OpShapes *ret, Er
 
     (void)value;
     if (in[0].rank != 4 && in[0].rank != 2)
-        return error_set(err, STATUS_BAD_SHAPE, "batch_norm wants [N,H,W,C] or [N,C], got rank %u", in[0].rank);
+        return error_set(err, STATUS_BAD_SHAPE, "batch_norm wants [N,H,W,C] or [N,C], got rank %u",
+                         in[0].rank);
     *ret = (OpShapes){
         .out = in[0],
         .weights = 4,
@@ -37,7 +39,8 @@ static Status norm_shape(const double *value, const Shape *in, OpShapes *ret, Er
                     { "running_var", shape1(c), WEIGHT_STATISTIC, WEIGHT_PLAIN, INIT_ONE, 0 } },
         .saved = 2 * (size_t)c,
         /* a pair of doubles a channel for each unit, then three rows of coefficients */
-        .scratch_bytes = op_units(op_rows(&in[0]), c) * 2 * c * sizeof(double) + 3 * c * sizeof(real),
+        .scratch_bytes =
+            op_units(op_rows(&in[0]), c) * 2 * c * sizeof(double) + 3 * c * sizeof(real),
     };
     return STATUS_OK;
 }
@@ -46,7 +49,7 @@ static Status norm_shape(const double *value, const Shape *in, OpShapes *ret, Er
 typedef struct Cut {
     const OpCall *call;
     size_t rows, c, units;
-    double *sums;    /* [units,2,C] */
+    double *sums;      /* [units,2,C] */
     real *coefficient; /* [3,C] */
 } Cut;
 
@@ -90,9 +93,11 @@ static void batch_statistics(const Cut *cut)
 
         for (size_t u = 0; u < cut->units; u++) {
             size_t at;
-            double part = (double)unit_rows(cut, u, &at), delta = cut->sums[u * 2 * cut->c + j] - mean;
+            double part = (double)unit_rows(cut, u, &at),
+                   delta = cut->sums[u * 2 * cut->c + j] - mean;
 
-            m2 += cut->sums[(u * 2 + 1) * cut->c + j] + delta * delta * count * part / (count + part);
+            m2 +=
+                cut->sums[(u * 2 + 1) * cut->c + j] + delta * delta * count * part / (count + part);
             mean += delta * part / (count + part);
             count += part;
         }
@@ -142,8 +147,9 @@ static void sums_unit(void *context, size_t u)
     size_t at, rows = unit_rows(cut, u, &at);
     double *sum = cut->sums + u * 2 * cut->c;
 
-    cut->call->kernels->norm_sums(rows, cut->c, cut->call->in[0].data + at, cut->call->out_gradient + at,
-                                  cut->call->saved, sum, sum + cut->c);
+    cut->call->kernels->norm_sums(rows, cut->c, cut->call->in[0].data + at,
+                                  cut->call->out_gradient + at, cut->call->saved, sum,
+                                  sum + cut->c);
 }
 
 static void backward_unit(void *context, size_t u)
@@ -152,14 +158,16 @@ static void backward_unit(void *context, size_t u)
     const OpCall *call = cut->call;
     size_t at, rows = unit_rows(cut, u, &at);
 
-    call->kernels->norm_backward(rows, cut->c, call->in[0].data + at, call->out_gradient + at, call->saved,
-                                 cut->coefficient, cut->coefficient + cut->c, cut->coefficient + 2 * cut->c,
-                                 call->in_gradient[0] + at, call->accumulate[0]);
+    call->kernels->norm_backward(rows, cut->c, call->in[0].data + at, call->out_gradient + at,
+                                 call->saved, cut->coefficient, cut->coefficient + cut->c,
+                                 cut->coefficient + 2 * cut->c, call->in_gradient[0] + at,
+                                 call->accumulate[0]);
 }
 
 /*
  * With xhat = (x - mean) r and M rows:
- *   dx = w r (dy - sum(dy)/M - xhat sum(dy xhat)/M)  in training;   dx = w r dy  with running statistics.
+ *   dx = w r (dy - sum(dy)/M - xhat sum(dy xhat)/M)  in training;   dx = w r dy  with running
+ * statistics.
  */
 static void norm_backward(const OpCall *call)
 {
@@ -169,7 +177,8 @@ static void norm_backward(const OpCall *call)
     if (sums)
         pool_run(call->pool, cut.units, sums_unit, &cut);
     for (size_t j = 0; j < cut.c; j++) {
-        double dy = 0, dyx = 0, r = (double)call->saved[cut.c + j], wr = (double)call->weight[WEIGHT][j] * r;
+        double dy = 0, dyx = 0, r = (double)call->saved[cut.c + j],
+               wr = (double)call->weight[WEIGHT][j] * r;
         double rows = (double)cut.rows;
 
         for (size_t u = 0; u < cut.units && sums; u++) {

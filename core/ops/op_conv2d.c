@@ -1,10 +1,12 @@
 /*
- * conv2d -- square convolution without bias.   x: [N,H,W,I], weight: [O,I,k,k] (in memory [k,k,I,O]), y: [N,OH,OW,O].
+ * conv2d -- square convolution without bias.   x: [N,H,W,I], weight: [O,I,k,k] (in memory
+ * [k,k,I,O]), y: [N,OH,OW,O].
  *
- * Units: forward and input gradient, (block of images, group of rows). The weights' gradient sums over images, so its
- * units must not share a sum: where the weights are small beside the images, each block of images has a
- * partial gradient of its own in scratch, and the partials are added in block order; else a unit is a (tap, half of the
- * output channels) and walks the blocks in order. The choice depends on shapes alone.
+ * Units: forward and input gradient, (block of images, group of rows). The weights' gradient sums
+ * over images, so its units must not share a sum: where the weights are small beside the images,
+ * each block of images has a partial gradient of its own in scratch, and the partials are added in
+ * block order; else a unit is a (tap, half of the output channels) and walks the blocks in order.
+ * The choice depends on shapes alone.
  */
 #include <string.h>
 
@@ -20,8 +22,8 @@ static const Param conv_params[] = {
 };
 
 enum {
-    UNIT_GEMM_ROWS = 512,            /* matrix rows a unit of forward should have at least */
-    PARTIAL_WEIGHTS_MAX = 1 << 18,   /* numbers; larger gradients are not kept once a block */
+    UNIT_GEMM_ROWS = 512,          /* matrix rows a unit of forward should have at least */
+    PARTIAL_WEIGHTS_MAX = 1 << 18, /* numbers; larger gradients are not kept once a block */
     PARTIAL_BLOCKS_MIN = 4,
 };
 
@@ -51,28 +53,33 @@ static bool keeps_partials(const ConvShape *s, uint32_t images)
 static Status conv_shape(const double *value, const Shape *in, OpShapes *ret, Error *err)
 {
     ConvShape s;
-    uint32_t n = in[0].dim[0], side = (uint32_t)value[VALUE_KERNEL], pad = 2 * (uint32_t)value[VALUE_PADDING];
+    uint32_t n = in[0].dim[0], side = (uint32_t)value[VALUE_KERNEL],
+             pad = 2 * (uint32_t)value[VALUE_PADDING];
 
     if (in[0].rank != 4)
         return error_set(err, STATUS_BAD_SHAPE, "conv2d wants [N,H,W,C], got rank %u", in[0].rank);
     if (in[0].dim[1] + pad < side || in[0].dim[2] + pad < side)
-        return error_set(err, STATUS_BAD_SHAPE, "conv2d: a kernel of %u does not fit an image of %ux%u with padding %u",
+        return error_set(err, STATUS_BAD_SHAPE,
+                         "conv2d: a kernel of %u does not fit an image of %ux%u with padding %u",
                          side, in[0].dim[1], in[0].dim[2], pad / 2);
     if (pad / 2 >= side)
-        return error_set(err, STATUS_BAD_SHAPE, "conv2d: padding %u must be less than the kernel's %u", pad / 2, side);
+        return error_set(err, STATUS_BAD_SHAPE,
+                         "conv2d: padding %u must be less than the kernel's %u", pad / 2, side);
     s = conv_shape_of(value, &in[0]);
     *ret = (OpShapes){
         .out = shape4(n, s.oh, s.ow, s.out),
         .weights = 1,
-        .weight = { { "weight", shape4(s.out, s.in, s.kernel, s.kernel), WEIGHT_TRAINED, WEIGHT_CONV, INIT_UNIFORM,
-                      s.in * s.kernel * s.kernel } },
-        .scratch_bytes = keeps_partials(&s, n) ? block_count(n) * weight_count(&s) * sizeof(real) : 0,
+        .weight = { { "weight", shape4(s.out, s.in, s.kernel, s.kernel), WEIGHT_TRAINED,
+                      WEIGHT_CONV, INIT_UNIFORM, s.in * s.kernel * s.kernel } },
+        .scratch_bytes =
+            keeps_partials(&s, n) ? block_count(n) * weight_count(&s) * sizeof(real) : 0,
         .flops = 2.0 * n * s.oh * s.ow * (double)weight_count(&s),
     };
     return STATUS_OK;
 }
 
-/* How one call is cut: blocks of images, and groups of `group` rows of an image `height` rows high. */
+/* How one call is cut: blocks of images, and groups of `group` rows of an image `height` rows high.
+ */
 typedef struct Cut {
     const OpCall *call;
     ConvShape s; /* of a full block */
@@ -122,8 +129,8 @@ static void forward_unit(void *context, size_t u)
     ConvShape s = block_at(cut, u / cut->groups, &in, &out);
 
     rows_of(cut, u, &row0, &row1);
-    cut->call->kernels->conv_forward(&s, row0, row1, cut->call->in[0].data + in, cut->call->weight[0],
-                                     cut->call->out.data + out);
+    cut->call->kernels->conv_forward(&s, row0, row1, cut->call->in[0].data + in,
+                                     cut->call->weight[0], cut->call->out.data + out);
 }
 
 static void conv_forward(const OpCall *call)
@@ -141,8 +148,9 @@ static void data_unit(void *context, size_t u)
     ConvShape s = block_at(cut, u / cut->groups, &in, &out);
 
     rows_of(cut, u, &row0, &row1);
-    cut->call->kernels->conv_backward_data(&s, row0, row1, cut->call->out_gradient + out, cut->call->weight[0],
-                                           cut->call->in_gradient[0] + in, cut->call->accumulate[0]);
+    cut->call->kernels->conv_backward_data(&s, row0, row1, cut->call->out_gradient + out,
+                                           cut->call->weight[0], cut->call->in_gradient[0] + in,
+                                           cut->call->accumulate[0]);
 }
 
 /* Unit = block: all taps into the block's own partial gradient. */
@@ -156,7 +164,8 @@ static void partial_unit(void *context, size_t b)
     memset(partial, 0, weight_count(&s) * sizeof *partial);
     for (uint32_t tap = 0; tap < s.kernel * s.kernel; tap++)
         cut->call->kernels->conv_backward_weights(&s, tap, 0, s.out, cut->call->in[0].data + in,
-                                                  cut->call->out_gradient + out, partial + tap * tap_size);
+                                                  cut->call->out_gradient + out,
+                                                  partial + tap * tap_size);
 }
 
 /* Unit = tap: adds the blocks' partial gradients in order. */
@@ -167,7 +176,8 @@ static void reduce_unit(void *context, size_t tap)
     real *dw = cut->call->weight_gradient[0] + tap * count;
 
     for (uint32_t b = 0; b < cut->blocks; b++)
-        cut->call->kernels->add(count, dw, (const real *)cut->call->scratch + b * all + tap * count, dw);
+        cut->call->kernels->add(count, dw, (const real *)cut->call->scratch + b * all + tap * count,
+                                dw);
 }
 
 /* Unit = (tap, half of the output channels): all blocks in order. */
@@ -183,7 +193,8 @@ static void tap_unit(void *context, size_t u)
 
         if (out0 < s.out)
             cut->call->kernels->conv_backward_weights(&s, tap, out0, u % 2 == 0 ? half : s.out,
-                                                      cut->call->in[0].data + in, cut->call->out_gradient + out, dw);
+                                                      cut->call->in[0].data + in,
+                                                      cut->call->out_gradient + out, dw);
     }
 }
 

@@ -1,8 +1,8 @@
 /*
  * cross_entropy -- each image's loss:  y_i = -sum_k t_ik log softmax(x_i)_k.
  *
- * x: [N,K] logits.  t: [N,K] target probabilities (one-hot for a plain label).  y: [N].  saved: [N,K], log softmax.
- * dx_i = dy_i (softmax(x_i) sum_k t_ik - t_i);  dt_i = -dy_i log softmax(x_i).
+ * x: [N,K] logits.  t: [N,K] target probabilities (one-hot for a plain label).  y: [N].  saved:
+ * [N,K], log softmax. dx_i = dy_i (softmax(x_i) sum_k t_ik - t_i);  dt_i = -dy_i log softmax(x_i).
  */
 #include "core/ops/op.h"
 
@@ -62,7 +62,8 @@ static void entropy_backward(const OpCall *call)
 }
 
 const Op op_cross_entropy = {
-    .described = { .name = "cross_entropy", .summary = "cross-entropy of logits against target probabilities" },
+    .described = { .name = "cross_entropy",
+                   .summary = "cross-entropy of logits against target probabilities" },
     .inputs = 2,
     .flags = OP_NEEDS_INPUT,
     .shape = entropy_shape,

@@ -11,8 +11,8 @@ static void forward_unit(const OpCall *c, size_t at, size_t count)
 
 static void backward_unit(const OpCall *c, size_t at, size_t count)
 {
-    c->kernels->gelu_backward(count, c->in[0].data + at, c->out_gradient + at, c->in_gradient[0] + at,
-                              c->accumulate[0]);
+    c->kernels->gelu_backward(count, c->in[0].data + at, c->out_gradient + at,
+                              c->in_gradient[0] + at, c->accumulate[0]);
 }
 
 static void gelu_forward(const OpCall *call)

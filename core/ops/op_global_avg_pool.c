@@ -7,7 +7,8 @@ static Status pool_shape(const double *value, const Shape *in, OpShapes *ret, Er
 {
     (void)value;
     if (in[0].rank != 4)
-        return error_set(err, STATUS_BAD_SHAPE, "global_avg_pool wants [N,H,W,C], got rank %u", in[0].rank);
+        return error_set(err, STATUS_BAD_SHAPE, "global_avg_pool wants [N,H,W,C], got rank %u",
+                         in[0].rank);
     *ret = (OpShapes){ .out = shape2(in[0].dim[0], in[0].dim[3]) };
     return STATUS_OK;
 }
@@ -19,7 +20,9 @@ typedef struct Block {
 
 static Block block_at(const Shape *x, size_t b)
 {
-    Block k = { .n = block_images(x->dim[0], (uint32_t)b), .pixels = (size_t)x->dim[1] * x->dim[2], .c = x->dim[3] };
+    Block k = { .n = block_images(x->dim[0], (uint32_t)b),
+                .pixels = (size_t)x->dim[1] * x->dim[2],
+                .c = x->dim[3] };
 
     k.in = b * BLOCK_IMAGES * k.pixels * k.c;
     k.out = b * BLOCK_IMAGES * k.c;
@@ -39,8 +42,8 @@ static void backward_block(void *context, size_t b)
     const OpCall *c = context;
     Block k = block_at(&c->in[0].shape, b);
 
-    c->kernels->mean_pool_backward(k.pixels, k.n, k.c, c->out_gradient + k.out, c->in_gradient[0] + k.in,
-                                   c->accumulate[0]);
+    c->kernels->mean_pool_backward(k.pixels, k.n, k.c, c->out_gradient + k.out,
+                                   c->in_gradient[0] + k.in, c->accumulate[0]);
 }
 
 static void pool_forward(const OpCall *call)

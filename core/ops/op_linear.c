@@ -31,7 +31,8 @@ static Status linear_shape(const double *value, const Shape *in, OpShapes *ret, 
 static void forward_block(void *context, size_t b)
 {
     const OpCall *c = context;
-    size_t n = block_images(c->out.shape.dim[0], (uint32_t)b), i = c->in[0].shape.dim[1], o = c->out.shape.dim[1];
+    size_t n = block_images(c->out.shape.dim[0], (uint32_t)b), i = c->in[0].shape.dim[1],
+           o = c->out.shape.dim[1];
     const real *x = c->in[0].data + b * BLOCK_IMAGES * i;
     real *y = c->out.data + b * BLOCK_IMAGES * o;
 
@@ -48,10 +49,11 @@ static void linear_forward(const OpCall *call)
 static void backward_block(void *context, size_t b)
 {
     const OpCall *c = context;
-    size_t n = block_images(c->out.shape.dim[0], (uint32_t)b), i = c->in[0].shape.dim[1], o = c->out.shape.dim[1];
+    size_t n = block_images(c->out.shape.dim[0], (uint32_t)b), i = c->in[0].shape.dim[1],
+           o = c->out.shape.dim[1];
 
-    c->kernels->gemm(false, true, n, i, o, c->out_gradient + b * BLOCK_IMAGES * o, o, c->weight[0], o,
-                     c->accumulate[0] ? 1 : 0, c->in_gradient[0] + b * BLOCK_IMAGES * i, i);
+    c->kernels->gemm(false, true, n, i, o, c->out_gradient + b * BLOCK_IMAGES * o, o, c->weight[0],
+                     o, c->accumulate[0] ? 1 : 0, c->in_gradient[0] + b * BLOCK_IMAGES * i, i);
 }
 
 static void linear_backward(const OpCall *call)

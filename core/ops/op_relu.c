@@ -1,8 +1,8 @@
 /*
  * relu -- y = max(x, 0).   x, y: any shape.   NaN stays NaN.
  */
-#include "core/ops/op.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/op.h"
 
 static void forward_unit(const OpCall *c, size_t at, size_t count)
 {

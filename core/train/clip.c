@@ -1,4 +1,5 @@
-/* The norm is summed in double, per chunk in parallel and over chunks in order: the same for any thread count. */
+/* The norm is summed in double, per chunk in parallel and over chunks in order: the same for any
+ * thread count. */
 #include "core/train/optimizer.h"
 
 static void sum_chunk(void *context, size_t i)

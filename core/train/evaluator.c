@@ -12,7 +12,8 @@ void batch_targets(const uint16_t *labels, uint32_t count, Tensor target)
         target.data[i * classes + labels[i]] = 1;
 }
 
-void batch_score(const Tensor *losses, const Tensor *logits, const uint16_t *labels, double *loss_sum, uint64_t *correct)
+void batch_score(const Tensor *losses, const Tensor *logits, const uint16_t *labels,
+                 double *loss_sum, uint64_t *correct)
 {
     size_t classes = logits->shape.dim[1];
 
@@ -28,10 +29,12 @@ void batch_score(const Tensor *losses, const Tensor *logits, const uint16_t *lab
     }
 }
 
-Status evaluator_init(Evaluator *evaluator, const Network *network, const Loader *loader, Split split, uint32_t batch,
-                      Error *err)
+Status evaluator_init(Evaluator *evaluator, const Network *network, const Loader *loader,
+                      Split split, uint32_t batch, Error *err)
 {
-    Evaluator e = { .network = network, .loader = loader, .split = split, .images = loader->images[split] };
+    Evaluator e = {
+        .network = network, .loader = loader, .split = split, .images = loader->images[split]
+    };
     uint32_t sizes[EVALUATOR_PLANS];
 
     e.batch = e.images < batch ? e.images : batch;
@@ -63,10 +66,11 @@ void evaluator_clear(Evaluator *evaluator)
     *evaluator = (Evaluator){ 0 };
 }
 
-Status evaluator_run(Evaluator *evaluator, const RunContext *context, void *memory, const atomic_int *stop, Score *ret,
-                     Error *err)
+Status evaluator_run(Evaluator *evaluator, const RunContext *context, void *memory,
+                     const atomic_int *stop, Score *ret, Error *err)
 {
-    char *tail = (char *)memory + evaluator->bytes - arena_round(evaluator->batch * sizeof(uint16_t));
+    char *tail =
+        (char *)memory + evaluator->bytes - arena_round(evaluator->batch * sizeof(uint16_t));
     uint16_t *labels = (uint16_t *)tail;
     uint32_t *items = (uint32_t *)(tail - arena_round(evaluator->batch * sizeof(uint32_t)));
     const Network *n = evaluator->network;
@@ -74,7 +78,8 @@ Status evaluator_run(Evaluator *evaluator, const RunContext *context, void *memo
     uint64_t correct = 0;
 
     for (uint32_t at = 0; at < evaluator->images; at += evaluator->batch) {
-        uint32_t rest = evaluator->images - at, count = rest < evaluator->batch ? rest : evaluator->batch;
+        uint32_t rest = evaluator->images - at,
+                 count = rest < evaluator->batch ? rest : evaluator->batch;
         Plan *plan = &evaluator->plan[count < evaluator->batch];
         BatchSpec batch = { .split = evaluator->split, .items = items, .count = count };
         Tensor losses, logits;
@@ -84,7 +89,8 @@ Status evaluator_run(Evaluator *evaluator, const RunContext *context, void *memo
         for (uint32_t i = 0; i < count; i++)
             items[i] = at + i;
         plan_bind(plan, memory);
-        loader_batch(evaluator->loader, context->pool, &batch, plan_tensor(plan, n->image).data, labels);
+        loader_batch(evaluator->loader, context->pool, &batch, plan_tensor(plan, n->image).data,
+                     labels);
         batch_targets(labels, count, plan_tensor(plan, n->target));
         run_forward(plan, context);
         losses = plan_tensor(plan, n->loss);

@@ -1,8 +1,9 @@
 /*
  * optimizer -- the table of optimisers: one file `optimizer_x.c` and one row in meson.build each.
  *
- * An optimiser moves the trained weights by their gradients. It may keep `buffers` arrays of the weights'
- * size, named as PyTorch names them; they are zero at the start and belong to the checkpoint.
+ * An optimiser moves the trained weights by their gradients. It may keep `buffers` arrays of the
+ * weights' size, named as PyTorch names them; they are zero at the start and belong to the
+ * checkpoint.
  */
 #pragma once
 
@@ -23,8 +24,8 @@ typedef struct OptimizerStep {
     const Kernels *kernels;
     const WeightChunk *chunk; /* [chunks] all trained weights */
     size_t chunks;
-    double *chunk_sum; /* [chunks] working memory */
-    double learning_rate; /* the schedule's factor is in it */
+    double *chunk_sum;         /* [chunks] working memory */
+    double learning_rate;      /* the schedule's factor is in it */
     real *weights, *gradients; /* offsets as in the graph; gradients may be changed */
     real *buffer[OPTIMIZER_BUFFERS_MAX];
 } OptimizerStep;
@@ -41,5 +42,6 @@ extern const Optimizer *const optimizer_table[]; /* NULL-terminated */
 /* The row named `name`, or -1. */
 int optimizer_find(const char *name);
 
-/* Scales all gradients so that their joint L2 norm is at most `limit` (PyTorch's clip_grad_norm_); 0: does nothing. */
+/* Scales all gradients so that their joint L2 norm is at most `limit` (PyTorch's clip_grad_norm_);
+ * 0: does nothing. */
 void optimizer_clip(const OptimizerStep *step, double limit);

@@ -1,6 +1,6 @@
 /*
- * sgd -- stochastic gradient descent with momentum, Nesterov's form and weight decay, as torch.optim.SGD; the
- * decay falls on every parameter.
+ * sgd -- stochastic gradient descent with momentum, Nesterov's form and weight decay, as
+ * torch.optim.SGD; the decay falls on every parameter.
  */
 #include "core/train/optimizer.h"
 
@@ -24,8 +24,8 @@ static void chunk_body(void *context, size_t i)
     const Context *c = context;
     size_t at = c->step->chunk[i].offset;
 
-    c->step->kernels->sgd(c->step->chunk[i].count, &c->spec, c->step->gradients + at, c->step->buffer[0] + at,
-                          c->step->weights + at);
+    c->step->kernels->sgd(c->step->chunk[i].count, &c->spec, c->step->gradients + at,
+                          c->step->buffer[0] + at, c->step->weights + at);
 }
 
 static void sgd_step(const double *value, const OptimizerStep *step)

@@ -1,5 +1,6 @@
 /*
- * schedule -- the table of learning-rate schedules: one file `schedule_x.c` and one row in meson.build each.
+ * schedule -- the table of learning-rate schedules: one file `schedule_x.c` and one row in
+ * meson.build each.
  */
 #pragma once
 

@@ -1,10 +1,12 @@
 /*
- * trainer_plan() builds network, plans and evaluators without taking tensor memory, so that an estimate and a real
- * trainer come from the same code; trainer_take() then takes one arena of exactly the planned size. Training
- * plans, evaluation and checkpoint writing never run at the same time and share one region of it, `work`.
+ * trainer_plan() builds network, plans and evaluators without taking tensor memory, so that an
+ * estimate and a real trainer come from the same code; trainer_take() then takes one arena of
+ * exactly the planned size. Training plans, evaluation and checkpoint writing never run at the same
+ * time and share one region of it, `work`.
  *
- * The position is the number of steps done, and nothing else: epoch, order of images, augmentation and learning
- * rate follow from it, which is what makes a resumed run equal to an uninterrupted one.
+ * The position is the number of steps done, and nothing else: epoch, order of images, augmentation
+ * and learning rate follow from it, which is what makes a resumed run equal to an uninterrupted
+ * one.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -38,8 +40,8 @@ static Status count_steps(Trainer *t, Error *err)
     t->steps_per_epoch = t->spec.drop_last ? images / batch : (images + batch - 1) / batch;
     if (t->steps_per_epoch == 0)
         return error_at(err, STATUS_INVALID, "/batch_size",
-                        "with drop_last, %llu training images fill no batch of %llu", (unsigned long long)images,
-                        (unsigned long long)batch);
+                        "with drop_last, %llu training images fill no batch of %llu",
+                        (unsigned long long)images, (unsigned long long)batch);
     t->steps = (uint64_t)ceil(t->spec.epochs * (double)t->steps_per_epoch);
     return STATUS_OK;
 }
@@ -50,10 +52,12 @@ static Status check_norms(const Plan *plan, Error *err)
     for (NodeId i = 0; i < plan->graph->nodes; i++) {
         const Node *node = &plan->graph->node[i];
 
-        if (node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0 && op_rows(&plan->node[i].shapes.out) < 2)
-            return error_at(err, STATUS_INVALID, "/batch_size",
-                            "a batch of %u image(s) gives the batch norm \"%s\" a single value to normalise",
-                            plan->spec.images, node->name);
+        if (node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0 &&
+            op_rows(&plan->node[i].shapes.out) < 2)
+            return error_at(
+                err, STATUS_INVALID, "/batch_size",
+                "a batch of %u image(s) gives the batch norm \"%s\" a single value to normalise",
+                plan->spec.images, node->name);
     }
     return STATUS_OK;
 }
@@ -61,7 +65,8 @@ static Status check_norms(const Plan *plan, Error *err)
 static Status plan_training(Trainer *t, Error *err)
 {
     uint32_t images = t->loader.images[SPLIT_TRAIN], batch = t->spec.batch_size;
-    uint32_t sizes[2] = { images < batch ? images : batch, images > batch && !t->spec.drop_last ? images % batch : 0 };
+    uint32_t sizes[2] = { images < batch ? images : batch,
+                          images > batch && !t->spec.drop_last ? images % batch : 0 };
 
     for (; t->plans < 2 && sizes[t->plans] > 0; t->plans++) {
         PlanSpec spec = { .images = sizes[t->plans],
@@ -97,7 +102,8 @@ static Status cut_weights(Trainer *t, Error *err)
 
                 if (pass == 1)
                     t->chunk[t->chunks] =
-                        (WeightChunk){ g->weight[i].offset + at, rest < CHUNK_NUMBERS ? rest : CHUNK_NUMBERS };
+                        (WeightChunk){ g->weight[i].offset + at,
+                                       rest < CHUNK_NUMBERS ? rest : CHUNK_NUMBERS };
                 t->chunks++;
             }
         if (pass == 0) {
@@ -126,14 +132,15 @@ static Status trainer_plan(Trainer *t, Error *err)
     memcpy(t->network.std, d->std, sizeof t->network.std);
     s = plan_training(t, err);
     for (Split split = SPLIT_VAL; split <= SPLIT_TEST && s == STATUS_OK; split++) {
-        s = evaluator_init(&t->evaluator[split], &t->network, &t->loader, split, EVALUATOR_BATCH, err);
+        s = evaluator_init(&t->evaluator[split], &t->network, &t->loader, split, EVALUATOR_BATCH,
+                           err);
         t->work_bytes = larger(t->work_bytes, t->evaluator[split].bytes);
     }
     if (s == STATUS_OK)
         s = cut_weights(t, err);
     /* A checkpoint is put together there: weights and optimiser state. */
-    t->work_bytes = larger(t->work_bytes,
-                           (1 + t->optimizer->buffers) * t->network.graph.weight_numbers * sizeof(float));
+    t->work_bytes = larger(t->work_bytes, (1 + t->optimizer->buffers) *
+                                              t->network.graph.weight_numbers * sizeof(float));
     return s;
 }
 
@@ -189,7 +196,8 @@ static Status trainer_make(const TrainSpec *spec, const Dataset *dataset, Traine
     return s;
 }
 
-Status trainer_estimate(const TrainSpec *spec, const Dataset *dataset, TrainEstimate *ret, Error *err)
+Status trainer_estimate(const TrainSpec *spec, const Dataset *dataset, TrainEstimate *ret,
+                        Error *err)
 {
     Trainer *t;
     Status s = trainer_make(spec, dataset, &t, err);
@@ -197,7 +205,8 @@ Status trainer_estimate(const TrainSpec *spec, const Dataset *dataset, TrainEsti
     if (s != STATUS_OK)
         return s;
     *ret = (TrainEstimate){
-        .memory_bytes = arena_bytes(t) + arena_round(t->network.graph.weight_numbers * sizeof(real)),
+        .memory_bytes =
+            arena_bytes(t) + arena_round(t->network.graph.weight_numbers * sizeof(real)),
         .parameters = graph_parameters(&t->network.graph),
         .step_flops = 3 * t->plan[0].forward_flops,
         .steps = t->steps,
@@ -207,7 +216,8 @@ Status trainer_estimate(const TrainSpec *spec, const Dataset *dataset, TrainEsti
     return STATUS_OK;
 }
 
-Status trainer_new(const TrainSpec *spec, const Dataset *dataset, Pool *pool, Trainer **ret, Error *err)
+Status trainer_new(const TrainSpec *spec, const Dataset *dataset, Pool *pool, Trainer **ret,
+                   Error *err)
 {
     Trainer *t;
     Status s = trainer_make(spec, dataset, &t, err);
@@ -262,7 +272,8 @@ static void shuffle(Trainer *t, uint64_t epoch)
 static void update_weights(Trainer *t)
 {
     double base = t->spec.optimizer.value[t->optimizer->learning_rate];
-    double factor = t->schedule->factor(t->spec.schedule.value, t->step, t->steps, t->steps_per_epoch);
+    double factor =
+        t->schedule->factor(t->spec.schedule.value, t->step, t->steps, t->steps_per_epoch);
     OptimizerStep step = { .pool = t->pool,
                            .kernels = t->kernels,
                            .chunk = t->chunk,
@@ -279,7 +290,8 @@ static void update_weights(Trainer *t)
 /* One batch: forward, loss, backward, update. */
 static Status train_step(Trainer *t, StepReport *ret, Error *err)
 {
-    uint64_t epoch = t->step / t->steps_per_epoch, at = t->step % t->steps_per_epoch * t->spec.batch_size;
+    uint64_t epoch = t->step / t->steps_per_epoch,
+             at = t->step % t->steps_per_epoch * t->spec.batch_size;
     uint64_t rest = t->loader.images[SPLIT_TRAIN] - at;
     uint32_t count = rest < t->spec.batch_size ? (uint32_t)rest : t->spec.batch_size;
     Plan *plan = &t->plan[count != t->plan[0].spec.images];
@@ -323,24 +335,30 @@ static Status train_step(Trainer *t, StepReport *ret, Error *err)
     return STATUS_OK;
 }
 
-/* Evaluates and reports; then the sums start anew, so that the checkpoint written in the report has them empty. */
+/* Evaluates and reports; then the sums start anew, so that the checkpoint written in the report has
+ * them empty. */
 static Status end_epoch(Trainer *t, const Observer *observer, double rate, Error *err)
 {
     RunContext context = run_context(t);
-    EpochReport report = { .step = t->step,
-                           .epoch = (uint32_t)((t->step + t->steps_per_epoch - 1) / t->steps_per_epoch),
-                           .train = { .images = (uint32_t)t->sums.images,
-                                      .loss = t->sums.loss / (double)t->sums.images,
-                                      .accuracy = (double)t->sums.correct / (double)t->sums.images },
-                           .images_per_second = rate };
-    Status s = evaluator_run(&t->evaluator[SPLIT_VAL], &context, t->work, observer->stop, &report.val, err);
+    EpochReport report = {
+        .step = t->step,
+        .epoch = (uint32_t)((t->step + t->steps_per_epoch - 1) / t->steps_per_epoch),
+        .train = { .images = (uint32_t)t->sums.images,
+                   .loss = t->sums.loss / (double)t->sums.images,
+                   .accuracy = (double)t->sums.correct / (double)t->sums.images },
+        .images_per_second = rate
+    };
+    Status s = evaluator_run(&t->evaluator[SPLIT_VAL], &context, t->work, observer->stop,
+                             &report.val, err);
 
     if (s == STATUS_OK)
-        s = evaluator_run(&t->evaluator[SPLIT_TEST], &context, t->work, observer->stop, &report.test, err);
+        s = evaluator_run(&t->evaluator[SPLIT_TEST], &context, t->work, observer->stop,
+                          &report.test, err);
     if (s != STATUS_OK)
         return s;
     t->sums = (EpochSums){ 0 };
-    return observer->epoch == NULL ? STATUS_OK : observer->epoch(observer->context, t, &report, err);
+    return observer->epoch == NULL ? STATUS_OK
+                                   : observer->epoch(observer->context, t, &report, err);
 }
 
 static bool epoch_is_due(const Trainer *t)
@@ -354,7 +372,9 @@ static Status stopped(Trainer *t, const Observer *observer, Error *err)
 
     if (atomic_load(observer->stop) == STOP_DRAIN && observer->drain != NULL)
         s = observer->drain(observer->context, t, t->step, err);
-    return s != STATUS_OK ? s : error_set(err, STATUS_STOPPED, "stopped after step %llu", (unsigned long long)t->step);
+    return s != STATUS_OK ? s
+                          : error_set(err, STATUS_STOPPED, "stopped after step %llu",
+                                      (unsigned long long)t->step);
 }
 
 static bool must_stop(const Observer *observer)
@@ -375,7 +395,8 @@ Status trainer_run(Trainer *t, const Observer *observer, Error *err)
 
         if (must_stop(observer))
             return stopped(t, observer, err);
-        if (epoch_is_due(t)) { /* after the last step of an epoch, or resumed in front of its evaluation */
+        if (epoch_is_due(
+                t)) { /* after the last step of an epoch, or resumed in front of its evaluation */
             double rate = (double)epoch_images / (began - epoch_began);
 
             s = end_epoch(t, observer, rate, err);
@@ -415,13 +436,15 @@ static Status check_fit(const Network *n, const Dataset *d, Error *err)
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].have != rows[i].want)
-            return error_at(err, STATUS_INVALID, "/checkpoint", "the model has %u %s, the data set %s has %u",
-                            rows[i].have, rows[i].what, d->name, rows[i].want);
+            return error_at(err, STATUS_INVALID, "/checkpoint",
+                            "the model has %u %s, the data set %s has %u", rows[i].have,
+                            rows[i].what, d->name, rows[i].want);
     return STATUS_OK;
 }
 
-Status evaluate_checkpoint(const char *path, const Dataset *dataset, const DataSpec *data, Split split,
-                           uint32_t batch_size, Pool *pool, const atomic_int *stop, Score *ret, Error *err)
+Status evaluate_checkpoint(const char *path, const Dataset *dataset, const DataSpec *data,
+                           Split split, uint32_t batch_size, Pool *pool, const atomic_int *stop,
+                           Score *ret, Error *err)
 {
     StFile *file = NULL;
     Network network = { 0 };

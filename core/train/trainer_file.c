@@ -1,7 +1,8 @@
 /*
- * Checkpoints of a trainer: the network's file (core/nn/network.h) plus the optimiser's buffers under
- * "optimizer.<buffer>.<weight>" and the position in the metadata. Nothing in it depends on time, threads or attempt. Sums
- * are written in hexadecimal, so that they come back to the last bit.
+ * Checkpoints of a trainer: the network's file (core/nn/network.h) plus the optimiser's buffers
+ * under "optimizer.<buffer>.<weight>" and the position in the metadata. Nothing in it depends on
+ * time, threads or attempt. Sums are written in hexadecimal, so that they come back to the last
+ * bit.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,13 +24,15 @@ static void add_position(const Trainer *t, NetworkMeta *meta)
     network_meta_add(meta, "optimizer", "%s", t->optimizer->described.name);
 }
 
-static void buffer_tensor_name(WeightName ret, const Optimizer *o, uint32_t buffer, const GraphWeight *w)
+static void buffer_tensor_name(WeightName ret, const Optimizer *o, uint32_t buffer,
+                               const GraphWeight *w)
 {
     snprintf(ret, GRAPH_WEIGHT_NAME_MAX, "optimizer.%s.%.60s", o->buffer_name[buffer], w->name);
 }
 
 /* The optimiser's buffers of every trained weight; `disk` as in network_tensors(). */
-static uint32_t buffer_tensors(const Trainer *t, uint32_t buffer, float *disk, StTensor *ret, WeightName *names)
+static uint32_t buffer_tensors(const Trainer *t, uint32_t buffer, float *disk, StTensor *ret,
+                               WeightName *names)
 {
     const Graph *g = &t->network.graph;
     uint32_t count = 0;
@@ -41,8 +44,11 @@ static uint32_t buffer_tensors(const Trainer *t, uint32_t buffer, float *disk, S
             continue;
         buffer_tensor_name(names[count], t->optimizer, buffer, w);
         weight_to_disk(w, t->buffer[buffer] + w->offset, disk + w->offset);
-        ret[count] = (StTensor){ .name = names[count], .dtype = ST_F32, .rank = w->spec.shape.rank,
-                                 .data = disk + w->offset, .count = w->count };
+        ret[count] = (StTensor){ .name = names[count],
+                                 .dtype = ST_F32,
+                                 .rank = w->spec.shape.rank,
+                                 .data = disk + w->offset,
+                                 .count = w->count };
         for (uint32_t k = 0; k < ret[count].rank; k++)
             ret[count].dim[k] = w->spec.shape.dim[k];
         count++;
@@ -52,7 +58,8 @@ static uint32_t buffer_tensors(const Trainer *t, uint32_t buffer, float *disk, S
 
 Status trainer_save(Trainer *t, const char *path, Error *err)
 {
-    size_t most = network_tensor_count(&t->network) + (size_t)t->optimizer->buffers * t->network.graph.weights;
+    size_t most = network_tensor_count(&t->network) +
+                  (size_t)t->optimizer->buffers * t->network.graph.weights;
     StTensor *tensor = calloc(most, sizeof *tensor);
     WeightName *names = calloc(most, sizeof *names);
     NetworkMeta *meta = calloc(1, sizeof *meta);
@@ -101,7 +108,8 @@ static Status meta_count(const StFile *file, const char *key, uint64_t *ret, Err
     return STATUS_OK;
 }
 
-static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_step, EpochSums *ret, Error *err)
+static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_step,
+                            EpochSums *ret, Error *err)
 {
     const char *text = safetensors_metadata(file, "train.epoch_loss_sum");
     Status s = meta_count(file, "train.step", ret_step, err);
@@ -114,14 +122,15 @@ static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_
         return s;
     ret->loss = text == NULL ? 0 : strtod(text, NULL);
     if (*ret_step > t->steps)
-        return error_set(err, STATUS_INVALID, "the checkpoint is at step %" PRIu64 ", this job ends at step %" PRIu64,
+        return error_set(err, STATUS_INVALID,
+                         "the checkpoint is at step %" PRIu64 ", this job ends at step %" PRIu64,
                          *ret_step, t->steps);
     return STATUS_OK;
 }
 
 /* The stored tensor of one buffer and weight, with the weight's shape. */
-static Status find_buffer(const Trainer *t, const StFile *file, uint32_t buffer, const GraphWeight *w,
-                          const StTensor **ret, Error *err)
+static Status find_buffer(const Trainer *t, const StFile *file, uint32_t buffer,
+                          const GraphWeight *w, const StTensor **ret, Error *err)
 {
     WeightName name;
     const StTensor *found;
@@ -129,7 +138,8 @@ static Status find_buffer(const Trainer *t, const StFile *file, uint32_t buffer,
     buffer_tensor_name(name, t->optimizer, buffer, w);
     found = safetensors_find(file, name);
     if (found == NULL || found->dtype != ST_F32 || found->count != w->count)
-        return error_set(err, STATUS_CORRUPT, "the checkpoint lacks \"%s\" with %zu numbers", name, w->count);
+        return error_set(err, STATUS_CORRUPT, "the checkpoint lacks \"%s\" with %zu numbers", name,
+                         w->count);
     *ret = found;
     return STATUS_OK;
 }
@@ -146,14 +156,16 @@ static Status same_model(const Trainer *t, const StFile *file, Error *err)
         const char *have = safetensors_metadata(file, meta->key[i]);
 
         if (have == NULL || strcmp(have, meta->value[i]) != 0)
-            s = error_set(err, STATUS_INVALID, "the checkpoint's \"%s\" is \"%.40s\", this job's is \"%s\"",
+            s = error_set(err, STATUS_INVALID,
+                          "the checkpoint's \"%s\" is \"%.40s\", this job's is \"%s\"",
                           meta->key[i], have == NULL ? "missing" : have, meta->value[i]);
     }
     free(meta);
     return s;
 }
 
-/* Everything is checked before anything is moved: a refused checkpoint leaves the trainer as it was. */
+/* Everything is checked before anything is moved: a refused checkpoint leaves the trainer as it
+ * was. */
 Status trainer_restore(Trainer *t, const char *path, Error *err)
 {
     const Graph *g = &t->network.graph;

@@ -1,4 +1,5 @@
-/* trainer_internal -- the Trainer's insides, shared by trainer.c (the loop) and trainer_file.c (checkpoints). */
+/* trainer_internal -- the Trainer's insides, shared by trainer.c (the loop) and trainer_file.c
+ * (checkpoints). */
 #pragma once
 
 #include "core/train/evaluator.h"
@@ -6,7 +7,8 @@
 #include "core/train/schedule.h"
 #include "core/train/trainer.h"
 
-/* Sums over the running epoch; part of a checkpoint, so that a resumed epoch reports what an uninterrupted one would. */
+/* Sums over the running epoch; part of a checkpoint, so that a resumed epoch reports what an
+ * uninterrupted one would. */
 typedef struct EpochSums {
     double loss;
     uint64_t correct, images;

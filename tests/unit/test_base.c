@@ -1,9 +1,9 @@
 /* base: errors, arenas, random numbers, the thread pool, parameter tables, durable files. */
 #include "tests/unit/test.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,7 +64,8 @@ static void philox_gives_the_known_answers(void **state)
 
 static void streams_are_addressed_not_shared(void **state)
 {
-    Rng a = rng_at(7, RNG_AUGMENT, 3, 41), b = rng_at(7, RNG_AUGMENT, 3, 41), c = rng_at(7, RNG_AUGMENT, 4, 41);
+    Rng a = rng_at(7, RNG_AUGMENT, 3, 41), b = rng_at(7, RNG_AUGMENT, 3, 41),
+        c = rng_at(7, RNG_AUGMENT, 4, 41);
     uint32_t order[100];
     int seen[100] = { 0 }, same = 0;
 
