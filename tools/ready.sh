@@ -33,7 +33,8 @@ web_ready() {
         return 1
     fi
     say "Fetching the dashboard's tools (npm ci)"
-    npm ci --prefix web --no-progress && cp web/package-lock.json "$stamp"
+    npm ci --prefix web --ignore-scripts --no-progress && cp web/package-lock.json "$stamp"
+    touch web/meson.build # build directories that were made without the tools look for them again
 }
 
 # build_ready DIR [MESON OPTION...] -- configures DIR if it is not yet, and builds it.

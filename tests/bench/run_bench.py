@@ -23,6 +23,7 @@ TUNED = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "3435
 def measure(command, cores, extra_environment):
     """Runs one measurement pinned to `cores`; its JSON line."""
     environment = {**os.environ, **extra_environment}
+    environment.pop("OPENBLAS_CORETYPE", None)  # some environments hold OpenBLAS to slow kernels (docs/adr/0004)
     run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True,
                          preexec_fn=lambda: os.sched_setaffinity(0, cores))
     result = json.loads(run.stdout.strip().splitlines()[-1])
