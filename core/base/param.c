@@ -4,6 +4,16 @@
 #include <math.h>
 #include <string.h>
 
+int table_find(const void *table, const char *name)
+{
+    const Described *const *row = table;
+
+    for (int i = 0; row[i] != NULL; i++)
+        if (strcmp(row[i]->name, name) == 0)
+            return i;
+    return -1;
+}
+
 int param_find(const Described *row, const char *name)
 {
     for (uint32_t i = 0; i < row->count; i++)

@@ -45,6 +45,12 @@ typedef struct Choice {
     double value[PARAMS_MAX];
 } Choice;
 
+/*
+ * The index of the row named `name`, or -1. `table` is a NULL-terminated array of pointers to rows
+ * that begin with a Described: op_table, model_table, augmentation_table and so on.
+ */
+int table_find(const void *table, const char *name);
+
 /* The index of parameter `name`, or -1. */
 int param_find(const Described *row, const char *name);
 /* The index of `name` among an ENUM's choices, or -1. */

@@ -2,8 +2,6 @@
  * cannot part. */
 #include "core/data/augment.h"
 
-#include <string.h>
-
 #include "core/data/augmentation_table.h"
 
 #define X(name) extern const Augmentation augmentation_##name;
@@ -16,11 +14,3 @@ const Augmentation *const augmentation_table[] = {
 #undef X
         NULL
 };
-
-int augmentation_find(const char *name)
-{
-    for (int i = 0; augmentation_table[i] != NULL; i++)
-        if (strcmp(augmentation_table[i]->described.name, name) == 0)
-            return i;
-    return -1;
-}

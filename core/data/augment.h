@@ -21,5 +21,3 @@ typedef struct Augmentation {
 } Augmentation;
 
 extern const Augmentation *const augmentation_table[]; /* NULL-terminated */
-/* The row named `name`, or -1. */
-int augmentation_find(const char *name);

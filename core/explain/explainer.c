@@ -10,18 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/explain/cam_table.h"
 #include "core/graph/run.h"
 #include "core/nn/network.h"
 
-#define CAM(name) extern const Cam cam_##name;
-#include "cam_table.h"
-#undef CAM
+#define X(name) extern const Cam cam_##name;
+CAM_TABLE(X)
+#undef X
 
 const Cam *const cam_table[] = {
-#define CAM(name) &cam_##name,
-#include "cam_table.h"
-#undef CAM
-    NULL,
+#define X(name) &cam_##name,
+    CAM_TABLE(X)
+#undef X
+        NULL,
 };
 
 struct Explainer {
@@ -33,14 +34,6 @@ struct Explainer {
     Plan plan;
     Arena arena; /* the plan's memory */
 };
-
-int cam_find(const char *name)
-{
-    for (int i = 0; cam_table[i] != NULL; i++)
-        if (strcmp(cam_table[i]->described.name, name) == 0)
-            return i;
-    return -1;
-}
 
 void heatmap_clear(HeatMap *map)
 {

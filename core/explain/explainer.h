@@ -33,7 +33,6 @@ typedef struct Cam {
 } Cam;
 
 extern const Cam *const cam_table[]; /* NULL-terminated */
-int cam_find(const char *name);      /* -1: none */
 
 typedef struct MapRequest {
     const float *image;  /* normalised [H,W,C] */

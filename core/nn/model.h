@@ -20,5 +20,3 @@ typedef struct Model {
 } Model;
 
 extern const Model *const model_table[]; /* NULL-terminated */
-/* The row named `name`, or -1. */
-int model_find(const char *name);

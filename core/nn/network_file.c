@@ -119,7 +119,7 @@ static Status meta_number(const StFile *file, const char *key, double lo, double
 static Status read_model(const StFile *file, Choice *ret, Error *err)
 {
     const char *name = safetensors_metadata(file, "model");
-    int row = name == NULL ? -1 : model_find(name);
+    int row = name == NULL ? -1 : table_find(model_table, name);
     const Described *model;
 
     if (row < 0)

@@ -2,25 +2,24 @@
  * share. */
 #include "core/ops/op.h"
 
-#include <string.h>
+#include "core/ops/op_table.h"
 
-#define OP(name) extern const Op op_##name;
-#include "op_table.h"
-#undef OP
+#define X(name) extern const Op op_##name;
+OP_TABLE(X)
+#undef X
 
 const Op *const op_table[] = {
-#define OP(name) &op_##name,
-#include "op_table.h"
-#undef OP
-    NULL,
+#define X(name) &op_##name,
+    OP_TABLE(X)
+#undef X
+        NULL,
 };
 
 const Op *op_find(const char *name)
 {
-    for (size_t i = 0; op_table[i] != NULL; i++)
-        if (strcmp(op_table[i]->described.name, name) == 0)
-            return op_table[i];
-    return NULL;
+    int row = table_find(op_table, name);
+
+    return row < 0 ? NULL : op_table[row];
 }
 
 size_t op_unit_rows(size_t c)

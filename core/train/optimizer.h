@@ -39,8 +39,6 @@ typedef struct Optimizer {
 } Optimizer;
 
 extern const Optimizer *const optimizer_table[]; /* NULL-terminated */
-/* The row named `name`, or -1. */
-int optimizer_find(const char *name);
 
 /* Scales all gradients so that their joint L2 norm is at most `limit` (PyTorch's clip_grad_norm_);
  * 0: does nothing. */

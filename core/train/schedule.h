@@ -13,5 +13,3 @@ typedef struct Schedule {
 } Schedule;
 
 extern const Schedule *const schedule_table[]; /* NULL-terminated */
-/* The row named `name`, or -1. */
-int schedule_find(const char *name);

@@ -88,7 +88,7 @@ static Status submit(Api *api, const MapsRequest *request, Response *ret, Error 
 static Status find_method(const char *name, uint32_t *ret, Error *err)
 {
     char known[128] = "";
-    int row = cam_find(name);
+    int row = table_find(cam_table, name);
 
     if (row >= 0) {
         *ret = (uint32_t)row;

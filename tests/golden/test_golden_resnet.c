@@ -92,7 +92,7 @@ static void fill_batch(Rig *rig, const Plan *plan, uint32_t step)
 /* A network as the golden file's metadata describes it; `seed` and activation are the caller's. */
 static void rig_init(Rig *rig, const StFile *file, uint32_t seed, const char *activation)
 {
-    int row = model_find("resnet18");
+    int row = table_find(model_table, "resnet18");
     Choice model = { .row = (uint32_t)row };
     const Described *described = &model_table[row]->described;
     uint32_t size = golden_number(file, "size");

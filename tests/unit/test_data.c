@@ -376,8 +376,8 @@ static void a_batch_of_21_lies_in_a_block_of_16_and_one_of_5(void **state)
 
 static void crop_and_flip(Choice ret[2])
 {
-    ret[0] = (Choice){ .row = (uint32_t)augmentation_find("crop"), .value = { 2 } };
-    ret[1] = (Choice){ .row = (uint32_t)augmentation_find("flip") };
+    ret[0] = (Choice){ .row = (uint32_t)table_find(augmentation_table, "crop"), .value = { 2 } };
+    ret[1] = (Choice){ .row = (uint32_t)table_find(augmentation_table, "flip") };
 }
 
 static void batches_do_not_depend_on_the_number_of_threads(void **state)
@@ -442,7 +442,7 @@ static void augmentation_is_keyed_by_seed_epoch_and_image_alone(void **state)
 
 static void crop_shifts_evenly_and_moves_zeros_in(void **state)
 {
-    const Augmentation *crop = augmentation_table[augmentation_find("crop")];
+    const Augmentation *crop = augmentation_table[table_find(augmentation_table, "crop")];
     const ImageSize size = { 7, 7, 1 };
     const double padding = 2;
     uint8_t in[49], out[49];
@@ -473,7 +473,7 @@ static void crop_shifts_evenly_and_moves_zeros_in(void **state)
 
 static void crop_survives_a_padding_wider_than_the_image(void **state)
 {
-    const Augmentation *crop = augmentation_table[augmentation_find("crop")];
+    const Augmentation *crop = augmentation_table[table_find(augmentation_table, "crop")];
     const ImageSize size = { 3, 5, 2 };
     const double none = 0, most = 16;
     uint8_t in[30], out[30];
@@ -494,7 +494,7 @@ static void crop_survives_a_padding_wider_than_the_image(void **state)
 
 static void flip_mirrors_every_second_image(void **state)
 {
-    const Augmentation *flip = augmentation_table[augmentation_find("flip")];
+    const Augmentation *flip = augmentation_table[table_find(augmentation_table, "flip")];
     const ImageSize size = { 1, 3, 2 };
     const uint8_t in[6] = { 1, 2, 3, 4, 5, 6 }, mirrored[6] = { 5, 6, 3, 4, 1, 2 };
     uint8_t out[6];
@@ -515,33 +515,14 @@ static void flip_mirrors_every_second_image(void **state)
 
 static void the_table_of_augmentations_describes_itself(void **state)
 {
-    const Described *crop = &augmentation_table[augmentation_find("crop")]->described;
+    const Described *crop = &augmentation_table[table_find(augmentation_table, "crop")]->described;
 
     (void)state;
-    assert_int_equal(augmentation_find("nope"), -1);
-    assert_true(augmentation_find("flip") >= 0);
+    assert_int_equal(table_find(augmentation_table, "nope"), -1);
+    assert_true(table_find(augmentation_table, "flip") >= 0);
     assert_int_equal(param_find(crop, "padding"), 0);
     assert_true(crop->params[0].fallback == 4 && crop->params[0].min == 0 &&
                 crop->params[0].max == 16);
-}
-
-/* ---- The sample of real images, if there is one ---- */
-
-static void the_real_sample_opens(void **state)
-{
-    const char *root = getenv("LEASED_TEST_DATA");
-    char path[512];
-    Dataset *d = NULL;
-
-    (void)state;
-    if (root == NULL)
-        skip();
-    snprintf(path, sizeof path, "%s/cifar10-sample", root);
-    assert_int_equal(dataset_open("sample", path, &d, NULL), STATUS_OK);
-    assert_string_equal(d->layout, "cifar10");
-    assert_int_equal(d->train.images, 5000);
-    assert_int_equal(d->test.images, 1000);
-    dataset_free(d);
 }
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
@@ -568,7 +549,6 @@ int main(void)
         cmocka_unit_test(crop_survives_a_padding_wider_than_the_image),
         cmocka_unit_test(flip_mirrors_every_second_image),
         cmocka_unit_test(the_table_of_augmentations_describes_itself),
-        cmocka_unit_test(the_real_sample_opens),
     };
 
     return cmocka_run_group_tests_name("data", tests, NULL, NULL);

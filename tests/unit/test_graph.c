@@ -1,0 +1,602 @@
+/*
+ * graph: building, planning, running. Planned runs, whose numbers share memory and lie in place,
+ * are held bit by bit to a naive execution of the same graph that gives every array memory of its
+ * own.
+ */
+#include "tests/unit/test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/arena.h"
+#include "core/base/rng.h"
+#include "core/graph/run.h"
+#include "core/nn/network.h"
+
+/* ---- Building ---- */
+
+static Status first_error(Graph *g, Error *err)
+{
+    Status s;
+
+    assert_int_equal(graph_input(g, "late", shape2(1, 3)), NODE_NONE);
+    assert_int_equal(graph_node(g, "no_such_thing", "late", 0, NODE_NONE, NULL), NODE_NONE);
+    graph_layer(g, "late", 0);
+    assert_int_equal(graph_find_layer(g, "late"), NODE_NONE);
+    s = graph_status(g, err);
+    graph_clear(g);
+    return s;
+}
+
+static void the_first_error_sticks(void **state)
+{
+    static const struct {
+        const char *op;
+        NodeId a, b; /* 0: [1,8,8,3]; 1: [1,12]; 2: [1,12] */
+        const char *param;
+        double value;
+        Status status;
+        const char *says;
+    } rows[] = {
+        { "conv3d", 0, NODE_NONE, NULL, 0, STATUS_INTERNAL, "conv3d" },
+        { "conv2d", 0, NODE_NONE, "depth", 3, STATUS_INTERNAL, "\"depth\"" },
+        { "conv2d", 0, NODE_NONE, "stride", 9, STATUS_INVALID, "stride" },
+        { "conv2d", 0, NODE_NONE, "stride", 1.5, STATUS_INVALID, "stride" },
+        { "conv2d", 0, NODE_NONE, "channels", NAN, STATUS_INVALID, "channels" },
+        { "conv2d", 0, NODE_NONE, "kernel", 9, STATUS_BAD_SHAPE, "kernel of 9" },
+        { "conv2d", 0, NODE_NONE, "padding", 3, STATUS_BAD_SHAPE, "padding 3" },
+        { "conv2d", 1, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "rank 2" },
+        { "linear", 0, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "rank 4" },
+        { "global_avg_pool", 1, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "rank 2" },
+        { "cross_entropy", 0, 1, NULL, 0, STATUS_BAD_SHAPE, "cross_entropy" },
+        { "add", 0, 1, NULL, 0, STATUS_BAD_SHAPE, "one shape" },
+        { "add", 1, 1, NULL, 0, STATUS_INTERNAL, "inputs" },
+        { "add", 1, NODE_NONE, NULL, 0, STATUS_INTERNAL, "inputs" },
+        { "relu", 1, 2, NULL, 0, STATUS_INTERNAL, "inputs" },
+        { "relu", 3, NODE_NONE, NULL, 0, STATUS_INTERNAL, "inputs" },
+        { "relu", NODE_NONE, NODE_NONE, NULL, 0, STATUS_INTERNAL, "inputs" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        GraphParam params[] = { { rows[i].param, rows[i].value }, { NULL, 0 } };
+        Graph g;
+        Error err = { 0 };
+
+        graph_init(&g);
+        assert_int_equal(graph_input(&g, "image", shape4(1, 8, 8, 3)), 0);
+        assert_int_equal(graph_input(&g, "p", shape2(1, 12)), 1);
+        assert_int_equal(graph_input(&g, "q", shape2(1, 12)), 2);
+        assert_int_equal(graph_node(&g, rows[i].op, "bad", rows[i].a, rows[i].b, params),
+                         NODE_NONE);
+        assert_int_equal(g.nodes, 3);
+        if (first_error(&g, &err) != rows[i].status ||
+            strstr(error_message(&err), rows[i].says) == NULL)
+            fail_msg("row %zu: %s: %s", i, status_name(err.status), error_message(&err));
+    }
+}
+
+static void a_layer_too_large_to_number_is_refused(void **state)
+{
+    Graph g;
+    Error err = { 0 };
+
+    (void)state;
+    graph_init(&g);
+    assert_int_equal(graph_input(&g, "image", shape4(1, 4096, 4096, 3)), 0);
+    assert_int_equal(graph_node(&g, "conv2d", "wide", 0, NODE_NONE,
+                                GRAPH_PARAMS({ "channels", 65536 }, { "kernel", 1 })),
+                     NODE_NONE);
+    assert_int_equal(first_error(&g, &err), STATUS_BAD_SHAPE);
+    assert_non_null(strstr(error_message(&err), "\"wide\""));
+}
+
+static void nodes_weights_and_layers_keep_their_order_and_names(void **state)
+{
+    Graph g;
+    NodeId image, conv, norm, act, pool, fc;
+
+    (void)state;
+    graph_init(&g);
+    image = graph_input(&g, "image", shape4(1, 7, 5, 3));
+    conv = graph_node(&g, "conv2d", "stem.conv", image, NODE_NONE,
+                      GRAPH_PARAMS({ "channels", 6 }, { "kernel", 3 }, { "stride", 2 }));
+    norm = graph_node(&g, "batch_norm", "stem.bn", conv, NODE_NONE, NULL);
+    act = graph_node(&g, "relu", "", norm, NODE_NONE, NULL);
+    graph_layer(&g, "stem", act);
+    pool = graph_node(&g, "global_avg_pool", "pool", act, NODE_NONE, NULL);
+    fc = graph_node(&g, "linear", "fc", pool, NODE_NONE, GRAPH_PARAMS({ "features", 4 }));
+    assert_int_equal(graph_status(&g, NULL), STATUS_OK);
+    {
+        static const char *const weights[] = {
+            "stem.conv.weight",    "stem.bn.weight", "stem.bn.bias", "stem.bn.running_mean",
+            "stem.bn.running_var", "fc.weight",      "fc.bias"
+        };
+        static const size_t counts[] = { 3 * 3 * 3 * 6, 6, 6, 6, 6, 24, 4 };
+        static const char *const layers[] = { "stem.conv", "stem.bn", "stem", "pool", "fc" };
+        size_t end = 0;
+
+        assert_int_equal(g.weights, 7);
+        for (uint32_t i = 0; i < 7; i++) {
+            assert_string_equal(g.weight[i].name, weights[i]);
+            assert_int_equal(g.weight[i].count, counts[i]);
+            assert_int_equal(g.weight[i].offset * sizeof(real) % ARENA_ALIGN, 0);
+            assert_true(g.weight[i].offset >= end);
+            end = g.weight[i].offset + g.weight[i].count;
+        }
+        assert_true(g.weight_numbers >= end && g.weight_numbers < end + 16);
+        assert_int_equal(g.node[fc].first_weight, 5);
+        assert_int_equal(g.weight[6].node, fc);
+        assert_int_equal(g.layers, 5);
+        for (uint32_t i = 0; i < 5; i++)
+            assert_string_equal(g.layer[i].name, layers[i]);
+    }
+    assert_int_equal(graph_parameters(&g), 162 + 12 + 28); /* running statistics do not count */
+    assert_int_equal(graph_find_layer(&g, "stem"), act);
+    assert_int_equal(graph_find_layer(&g, "layer9"), NODE_NONE);
+    assert_true(shape_equal(&(Shape){ 4, { 9, 3, 2, 6 } }, &(Shape){ 4, { 9, 3, 2, 6 } }));
+    {
+        Shape got = graph_shape(&g, act, 9), want = shape4(9, 3, 2, 6);
+
+        assert_true(shape_equal(&got, &want));
+    }
+    graph_clear(&g);
+}
+
+/* ---- ResNet-18 ---- */
+
+static Network resnet(uint32_t width, const char *act, ModelInput input)
+{
+    Network n = { 0 };
+    int row = table_find(model_table, "resnet18"), param;
+    const Described *d = &model_table[row]->described;
+    Choice model = { .row = (uint32_t)row };
+
+    param_defaults(d, model.value);
+    model.value[param_find(d, "width")] = width;
+    param = param_find(d, "activation");
+    model.value[param] = param_choice(&d->params[param], act);
+    assert_int_equal(network_init(&n, &model, &input, NULL), STATUS_OK);
+    return n;
+}
+
+static void resnet18_has_the_published_size_and_cost(void **state)
+{
+    static const struct {
+        uint32_t width, channels, classes;
+        uint64_t parameters;
+        double macs; /* millions; 0: not published */
+    } rows[] = {
+        { 64, 3, 10, 11173962, 555.4 }, { 64, 3, 100, 11220132, 0 }, { 64, 6, 10, 11175690, 0 },
+        { 64, 30, 10, 11189514, 0 },    { 64, 33, 10, 11191242, 0 }, { 48, 3, 10, 6288442, 312.8 },
+        { 32, 3, 10, 2797610, 139.3 },  { 16, 3, 10, 701466, 35.0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Network n = resnet(rows[i].width, "relu",
+                           (ModelInput){ 32, 32, rows[i].channels, rows[i].classes });
+        PlanSpec spec = {
+            .images = 1, .output = n.logits, .gradient_to = NODE_NONE, .keep = { NODE_NONE }
+        };
+        Plan plan;
+
+        assert_int_equal(graph_parameters(&n.graph), rows[i].parameters);
+        assert_int_equal(plan_init(&plan, &n.graph, &spec, NULL), STATUS_OK);
+        if (rows[i].macs > 0)
+            assert_true(fabs(plan.forward_flops / 2e6 - rows[i].macs) <= 0.05);
+        plan_clear(&plan);
+        network_clear(&n);
+    }
+}
+
+static void an_image_too_small_is_no_crash(void **state)
+{
+    Network n = resnet(2, "relu", (ModelInput){ 1, 1, 1, 2 });
+
+    (void)state; /* padded 3x3 kernels fit one pixel, too */
+    assert_int_equal(n.graph.error.status, STATUS_OK);
+    network_clear(&n);
+}
+
+/* ---- A naive execution: every array has memory of its own ---- */
+
+typedef struct Naive {
+    const Graph *graph;
+    uint32_t images;
+    bool training;
+    NodeId output;
+    real **value, **gradient, **saved; /* [nodes] */
+    bool *written;                     /* [nodes] its gradient */
+    OpShapes *shapes;                  /* [nodes] */
+    real *weights, *gradients;         /* [graph->weight_numbers] */
+} Naive;
+
+static void *zeroed(size_t count, size_t size)
+{
+    void *ret = calloc(count > 0 ? count : 1, size);
+
+    assert_non_null(ret);
+    return ret;
+}
+
+static void draw(real *ret, size_t count, uint32_t stream)
+{
+    Rng rng = rng_at(3, RNG_TEST, 0, stream);
+
+    for (size_t i = 0; i < count; i++)
+        ret[i] = 2 * rng_uniform(&rng) - 1;
+}
+
+/* Weights, the inputs' values and the output's gradient: the same for naive and planned runs. */
+static real *random_weights(const Graph *g)
+{
+    real *ret = zeroed(g->weight_numbers, sizeof *ret);
+
+    for (uint32_t i = 0; i < g->weights; i++) {
+        real *w = ret + g->weight[i].offset;
+
+        draw(w, g->weight[i].count, i);
+        for (size_t k = 0; k < g->weight[i].count && g->weight[i].spec.init == INIT_ONE; k++)
+            w[k] = 1 + w[k] / 4;
+    }
+    return ret;
+}
+
+static void draw_value(real *ret, const Shape *s, NodeId node)
+{
+    draw(ret, shape_count(s), 1000 + node);
+}
+
+static void naive_call(const Naive *n, NodeId i, Tensor in[2], real *weight[4], OpCall *ret)
+{
+    const Node *node = &n->graph->node[i];
+
+    for (uint32_t k = 0; k < node->op->inputs; k++)
+        in[k] = (Tensor){ n->value[node->input[k]], n->shapes[node->input[k]].out };
+    for (uint32_t k = 0; k < n->shapes[i].weights; k++)
+        weight[k] = n->weights + n->graph->weight[node->first_weight + k].offset;
+    *ret = (OpCall){ .kernels = kernels_available()[0],
+                     .value = node->value,
+                     .training = n->training,
+                     .in = in,
+                     .out = { n->value[i], n->shapes[i].out },
+                     .weight = weight,
+                     .saved = n->saved[i],
+                     .scratch = zeroed(n->shapes[i].scratch_bytes, 1) };
+}
+
+static void naive_forward(Naive *n, Pool *pool)
+{
+    for (NodeId i = 0; i <= n->output; i++) {
+        const Node *node = &n->graph->node[i];
+        Tensor in[2] = { { NULL } };
+        real *weight[4];
+        OpCall call = { 0 };
+
+        if (node->op == NULL) {
+            n->shapes[i].out = graph_shape(n->graph, i, n->images);
+        } else {
+            Shape shape[2];
+
+            for (uint32_t k = 0; k < node->op->inputs; k++)
+                shape[k] = n->shapes[node->input[k]].out;
+            assert_int_equal(node->op->shape(node->value, shape, &n->shapes[i], NULL), STATUS_OK);
+        }
+        n->value[i] = zeroed(shape_count(&n->shapes[i].out), sizeof(real));
+        n->gradient[i] = zeroed(shape_count(&n->shapes[i].out), sizeof(real));
+        n->saved[i] = zeroed(n->shapes[i].saved, sizeof(real));
+        if (node->op == NULL) {
+            draw_value(n->value[i], &n->shapes[i].out, i);
+            continue;
+        }
+        naive_call(n, i, in, weight, &call);
+        call.pool = pool;
+        node->op->forward(&call);
+        free(call.scratch);
+    }
+}
+
+/* Every gradient there is, of weights and of values. */
+static void naive_backward(Naive *n, Pool *pool)
+{
+    draw_value(n->gradient[n->output], &n->shapes[n->output].out, 5000);
+    n->written[n->output] = true;
+    for (NodeId i = n->output + 1; i-- > 0;) {
+        const Node *node = &n->graph->node[i];
+        Tensor in[2] = { { NULL } };
+        real *weight[4];
+        OpCall call = { 0 };
+
+        if (node->op == NULL || !n->written[i])
+            continue;
+        naive_call(n, i, in, weight, &call);
+        call.pool = pool;
+        call.out_gradient = n->gradient[i];
+        for (uint32_t k = 0; k < node->op->inputs; k++) {
+            call.in_gradient[k] = n->gradient[node->input[k]];
+            call.accumulate[k] = n->written[node->input[k]];
+            n->written[node->input[k]] = true;
+        }
+        for (uint32_t k = 0; k < n->shapes[i].weights; k++)
+            if (n->shapes[i].weight[k].role == WEIGHT_TRAINED)
+                call.weight_gradient[k] =
+                    n->gradients + n->graph->weight[node->first_weight + k].offset;
+        node->op->backward(&call);
+        free(call.scratch);
+    }
+}
+
+static Naive naive_run(const Graph *g, uint32_t images, bool training, NodeId output)
+{
+    Naive n = { .graph = g,
+                .images = images,
+                .training = training,
+                .output = output,
+                .value = zeroed(g->nodes, sizeof(real *)),
+                .gradient = zeroed(g->nodes, sizeof(real *)),
+                .saved = zeroed(g->nodes, sizeof(real *)),
+                .written = zeroed(g->nodes, sizeof(bool)),
+                .shapes = zeroed(g->nodes, sizeof(OpShapes)),
+                .weights = random_weights(g),
+                .gradients = zeroed(g->weight_numbers, sizeof(real)) };
+    Pool *pool;
+
+    assert_int_equal(pool_new(1, &pool, NULL), STATUS_OK);
+    naive_forward(&n, pool);
+    naive_backward(&n, pool);
+    pool_free(pool);
+    return n;
+}
+
+static void naive_clear(Naive *n)
+{
+    for (NodeId i = 0; i < n->graph->nodes; i++) {
+        free(n->value[i]);
+        free(n->gradient[i]);
+        free(n->saved[i]);
+    }
+    free(n->value);
+    free(n->gradient);
+    free(n->saved);
+    free(n->written);
+    free(n->shapes);
+    free(n->weights);
+    free(n->gradients);
+}
+
+/* ---- Planned runs against it ---- */
+
+static void same(const char *what, NodeId node, const real *got, const real *want, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&got[i], &want[i], sizeof *got) != 0)
+            fail_msg("%s of node %u: number %zu is %.9g, not %.9g", what, node, i, (double)got[i],
+                     (double)want[i]);
+}
+
+static void same_values(const Plan *plan, const Naive *naive, NodeId node)
+{
+    Tensor t = plan_tensor(plan, node);
+
+    same("value", node, t.data, naive->value[node], shape_count(&t.shape));
+}
+
+static void same_kept(const Plan *plan, const Naive *naive)
+{
+    same_values(plan, naive, plan->spec.output);
+    for (int k = 0; k < PLAN_KEEP_MAX && plan->spec.keep[k] != NODE_NONE; k++)
+        same_values(plan, naive, plan->spec.keep[k]);
+    if (plan->spec.gradient_to != NODE_NONE)
+        same_values(plan, naive, plan->spec.gradient_to);
+}
+
+/* The plan's figure is what its furthest array needs, and not a byte more. */
+static void exact_bytes(const Plan *plan)
+{
+    size_t end = 0, scratch = 0;
+
+    for (NodeId i = 0; i < plan->graph->nodes; i++) {
+        const NodePlan *np = &plan->node[i];
+        size_t numbers = arena_round(shape_count(&np->shapes.out) * sizeof(real)),
+               saved = arena_round(np->shapes.saved * sizeof(real));
+
+        if (!np->runs)
+            continue;
+        end = np->out + numbers > end ? np->out + numbers : end;
+        end = saved > 0 && np->saved + saved > end ? np->saved + saved : end;
+        end = np->wants && np->gradient + numbers > end ? np->gradient + numbers : end;
+        scratch = np->shapes.scratch_bytes > scratch ? np->shapes.scratch_bytes : scratch;
+    }
+    assert_int_equal(plan->scratch, end);
+    assert_int_equal(plan->bytes, end + arena_round(scratch));
+}
+
+static void check_plan(const Graph *g, const Naive *naive, const PlanSpec *spec, Pool *pool)
+{
+    real *weights = random_weights(g), *gradients = zeroed(g->weight_numbers, sizeof *gradients);
+    RunContext context = { pool, kernels_available()[0], weights,
+                           spec->weight_gradients ? gradients : NULL };
+    Plan plan = { 0 };
+    void *memory;
+
+    assert_int_equal(plan_init(&plan, g, spec, NULL), STATUS_OK);
+    exact_bytes(&plan);
+    memory = aligned_alloc(ARENA_ALIGN, plan.bytes);
+    assert_non_null(memory);
+    memset(memory, 0xff, plan.bytes); /* NaNs: what was there before does not matter */
+    plan_bind(&plan, memory);
+    for (NodeId i = 0; i <= spec->output; i++)
+        if (g->node[i].op == NULL && plan.node[i].runs)
+            draw_value(plan_tensor(&plan, i).data, &plan.node[i].shapes.out, i);
+    run_forward(&plan, &context);
+    same_kept(&plan, naive);
+    same("weights", 0, weights, naive->weights, g->weight_numbers); /* statistics moved as well */
+    if (spec->weight_gradients || spec->gradient_to != NODE_NONE) {
+        draw_value(plan_gradient(&plan, spec->output).data, &plan.node[spec->output].shapes.out,
+                   5000);
+        run_backward(&plan, &context);
+        same_kept(&plan, naive);
+    }
+    if (spec->weight_gradients)
+        same("weights' gradients", 0, gradients, naive->gradients, g->weight_numbers);
+    if (spec->gradient_to != NODE_NONE) {
+        Tensor t = plan_gradient(&plan, spec->gradient_to);
+
+        same("gradient", spec->gradient_to, t.data, naive->gradient[spec->gradient_to],
+             shape_count(&t.shape));
+    }
+    plan_clear(&plan);
+    free(memory);
+    free(gradients);
+    free(weights);
+}
+
+/* Every node as the one that the gradient is asked for, with other nodes kept; and none. */
+static void check_plans(const Graph *g, NodeId output, uint32_t images, bool training, Pool *pool)
+{
+    Naive naive = naive_run(g, images, training, output);
+
+    for (uint32_t i = 0; i <= output + 1; i++) {
+        NodeId to = i <= output ? i : NODE_NONE;
+        PlanSpec spec = { .images = images,
+                          .training = training,
+                          .weight_gradients = i % 2 == 1 || to == NODE_NONE,
+                          .output = output,
+                          .gradient_to = to,
+                          .keep = { (i * 5 + 1) % output, (i * 3 + 2) % output, NODE_NONE } };
+
+        if (to != NODE_NONE && !naive.written[to])
+            continue;
+        check_plan(g, &naive, &spec, pool);
+        spec.keep[0] = NODE_NONE;
+        check_plan(g, &naive, &spec, pool);
+        spec.weight_gradients = !spec.weight_gradients;
+        check_plan(g, &naive, &spec, pool);
+    }
+    naive_clear(&naive);
+}
+
+static void check_network(const char *act, uint32_t images, uint32_t side)
+{
+    Network n = resnet(2, act, (ModelInput){ side, side, 3, 3 });
+    Pool *pool;
+
+    assert_int_equal(pool_new(2, &pool, NULL), STATUS_OK);
+    check_plans(&n.graph, n.loss, images, true, pool);
+    check_plans(&n.graph, n.logits, images, false, pool);
+    pool_free(pool);
+    network_clear(&n);
+}
+
+static void a_planned_resnet18_computes_what_unshared_memory_does(void **state)
+{
+    (void)state;
+    check_network("relu", 2, 4);
+    check_network("gelu", 3, 4);
+    check_network("relu", 17, 1); /* a block and a partial one */
+}
+
+/* Values with several readers, adds of adds, in-place candidates in a row, a branch to nowhere. */
+static void build_knot(Graph *g, NodeId *ret_output)
+{
+    NodeId x, a, b, c, d, e, f;
+
+    graph_init(g);
+    x = graph_input(g, "x", shape4(1, 3, 4, 2));
+    a = graph_node(g, "relu", "a", x, NODE_NONE, NULL); /* straight from an input */
+    b = graph_node(g, "add", "b", x, a, NULL);
+    c = graph_node(g, "relu", "c", b, NODE_NONE, NULL);
+    c = graph_node(g, "relu", "c2", c, NODE_NONE, NULL);
+    d = graph_node(g, "gelu", "d", b, NODE_NONE, NULL);
+    e = graph_node(g, "conv2d", "e", c, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 2 }, { "kernel", 3 }, { "padding", 1 }));
+    graph_node(g, "gelu", "nowhere", e, NODE_NONE, NULL);
+    e = graph_node(g, "batch_norm", "e2", e, NODE_NONE, NULL);
+    f = graph_node(g, "add", "f", e, d, NULL);
+    f = graph_node(g, "add", "f2", f, c, NULL);
+    f = graph_node(g, "add", "f3", d, f, NULL);
+    f = graph_node(g, "relu", "f4", f, NODE_NONE, NULL);
+    f = graph_node(g, "add", "f5", f, e, NULL);
+    f = graph_node(g, "batch_norm", "g", f, NODE_NONE, NULL);
+    f = graph_node(g, "relu", "g2", f, NODE_NONE, NULL);
+    f = graph_node(g, "global_avg_pool", "h", f, NODE_NONE, NULL);
+    e = graph_node(g, "linear", "i", f, NODE_NONE, GRAPH_PARAMS({ "features", 2 }));
+    e = graph_node(g, "relu", "i2", e, NODE_NONE, NULL);
+    *ret_output = graph_node(g, "add", "j", f, e, NULL);
+    assert_int_equal(graph_status(g, NULL), STATUS_OK);
+}
+
+static void a_planned_knot_computes_what_unshared_memory_does(void **state)
+{
+    Graph g;
+    NodeId output;
+    Pool *pool;
+
+    (void)state;
+    build_knot(&g, &output);
+    assert_int_equal(pool_new(3, &pool, NULL), STATUS_OK);
+    for (int training = 0; training < 2; training++)
+        for (NodeId to = output; to > 2; to--) /* every node as the output, too */
+            check_plans(&g, to, 18, training != 0, pool);
+    pool_free(pool);
+    graph_clear(&g);
+}
+
+static size_t bytes_of(const Network *n, bool training, uint32_t images)
+{
+    PlanSpec spec = { .images = images,
+                      .training = training,
+                      .weight_gradients = training,
+                      .output = n->loss,
+                      .gradient_to = NODE_NONE,
+                      .keep = { n->logits, NODE_NONE } };
+    Plan plan = { 0 }, again = { 0 };
+    size_t bytes;
+
+    assert_int_equal(plan_init(&plan, &n->graph, &spec, NULL), STATUS_OK);
+    assert_int_equal(plan_init(&again, &n->graph, &spec, NULL), STATUS_OK);
+    bytes = plan.bytes;
+    assert_int_equal(again.bytes, bytes); /* from shapes alone */
+    for (NodeId i = 0; i < n->graph.nodes; i++)
+        assert_true(plan.node[i].out == again.node[i].out &&
+                    plan.node[i].gradient == again.node[i].gradient &&
+                    plan.node[i].saved == again.node[i].saved);
+    plan_clear(&again);
+    plan_clear(&plan);
+    return bytes;
+}
+
+static void inference_needs_a_few_layers_of_memory_and_training_less_than_all(void **state)
+{
+    Network n = resnet(16, "relu", (ModelInput){ 32, 32, 3, 10 });
+    size_t layer = 16 * 32 * 32 * 32 * sizeof(real), all = 0;
+
+    (void)state;
+    for (NodeId i = 0; i < n.graph.nodes; i++) {
+        Shape s = graph_shape(&n.graph, i, 32);
+
+        all += 2 * shape_count(&s) * sizeof(real); /* values and gradients */
+    }
+    assert_true(bytes_of(&n, false, 32) < 4 * layer);
+    assert_true(bytes_of(&n, false, 32) < bytes_of(&n, true, 32) / 4);
+    assert_true(bytes_of(&n, true, 32) < all / 2);
+    network_clear(&n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_error_sticks),
+        cmocka_unit_test(a_layer_too_large_to_number_is_refused),
+        cmocka_unit_test(nodes_weights_and_layers_keep_their_order_and_names),
+        cmocka_unit_test(resnet18_has_the_published_size_and_cost),
+        cmocka_unit_test(an_image_too_small_is_no_crash),
+        cmocka_unit_test(a_planned_resnet18_computes_what_unshared_memory_does),
+        cmocka_unit_test(a_planned_knot_computes_what_unshared_memory_does),
+        cmocka_unit_test(inference_needs_a_few_layers_of_memory_and_training_less_than_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
