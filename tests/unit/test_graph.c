@@ -433,7 +433,7 @@ static void check_plan(const Graph *g, const Naive *naive, const PlanSpec *spec,
     run_forward(&plan, &context);
     same_kept(&plan, naive);
     same("weights", 0, weights, naive->weights, g->weight_numbers); /* statistics moved as well */
-    if (spec->weight_gradients || spec->gradient_to != NODE_NONE) {
+    if (plan.node[spec->output].wants) {
         draw_value(plan_gradient(&plan, spec->output).data, &plan.node[spec->output].shapes.out,
                    5000);
         run_backward(&plan, &context);
