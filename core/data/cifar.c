@@ -163,8 +163,7 @@ typedef struct Source {
 
 typedef struct Listing {
     const char *label; /* the data set's name, for messages */
-    const char *path;
-    int dir; /* descriptor of `path` */
+    int dir;           /* descriptor of `path` */
     const CifarLayout *layout;
     Source *source; /* [count], train in order, then test; room for BATCH_FILES_MAX + 1 */
     uint32_t count;
@@ -218,8 +217,8 @@ static Status listing_read(Listing *list, Error *err)
     if (dir == NULL) {
         if (copy >= 0)
             close(copy);
-        return error_errno(err, STATUS_IO, "data set \"%s\": cannot list %s", list->label,
-                           list->path);
+        return error_errno(err, STATUS_IO, "data set \"%s\": cannot list its directory",
+                           list->label);
     }
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         unsigned number;
@@ -227,9 +226,8 @@ static Status listing_read(Listing *list, Error *err)
         if (batch_number(entry->d_name, &number)) {
             if (list->count == BATCH_FILES_MAX) {
                 closedir(dir);
-                return error_set(err, STATUS_INVALID,
-                                 "data set \"%s\": %s holds more than %d batch files", list->label,
-                                 list->path, BATCH_FILES_MAX);
+                return error_set(err, STATUS_INVALID, "data set \"%s\": more than %d batch files",
+                                 list->label, BATCH_FILES_MAX);
             }
             listing_add(list, entry->d_name, number, 0);
         }
@@ -249,18 +247,19 @@ static Status listing_decide(Listing *list, Error *err)
     const char *missing = NULL;
 
     if (ten == hundred)
-        return error_set(err, STATUS_INVALID,
-                         ten ? "data set \"%s\": %s holds files of both CIFAR-10 and CIFAR-100"
-                             : "data set \"%s\": %s holds neither data_batch_*.bin and "
-                               "test_batch.bin (CIFAR-10) nor train.bin and test.bin (CIFAR-100)",
-                         list->label, list->path);
+        return error_set(
+            err, STATUS_INVALID,
+            ten ? "data set \"%s\": its directory holds files of both CIFAR-10 and CIFAR-100"
+                : "data set \"%s\": its directory holds neither data_batch_*.bin and "
+                  "test_batch.bin (CIFAR-10) nor train.bin and test.bin (CIFAR-100)",
+            list->label);
     if (ten)
         missing = list->count == 0 ? "data_batch_1.bin" : list->test10 ? NULL : "test_batch.bin";
     else
         missing = !list->train100 ? "train.bin" : list->test100 ? NULL : "test.bin";
     if (missing != NULL)
-        return error_set(err, STATUS_INVALID, "data set \"%s\": %s is missing in %s", list->label,
-                         missing, list->path);
+        return error_set(err, STATUS_INVALID, "data set \"%s\": %s is missing in its directory",
+                         list->label, missing);
     list->layout = ten ? &cifar10_layout : &cifar100_layout;
     if (hundred)
         listing_add(list, "train.bin", 0, 0);
@@ -450,13 +449,12 @@ static Status listing_load(Listing *list, Dataset **ret, Error *err)
 
 Status cifar_open(const char *name, const char *path, Dataset **ret, Error *err)
 {
-    Listing list = { .label = name, .path = path };
+    Listing list = { .label = name };
     Status s;
 
     list.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
     if (list.dir < 0)
-        return error_errno(err, STATUS_INVALID, "data set \"%s\": cannot open the directory %s",
-                           name, path);
+        return error_errno(err, STATUS_INVALID, "data set \"%s\": cannot open its directory", name);
     list.source = calloc(BATCH_FILES_MAX + 1, sizeof *list.source);
     s = list.source != NULL
             ? listing_load(&list, ret, err)

@@ -202,7 +202,7 @@ static void only_a_directory_of_regular_files_will_do(void **state)
     char path[128];
 
     (void)state;
-    assert_refused("/nowhere/at/all", "cannot open the directory");
+    assert_refused("/nowhere/at/all", "cannot open its directory");
     write_cifar10();
     path_of("data_batch_1.bin", path);
     assert_refused(path, "Not a directory");
