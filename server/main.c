@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/build.h"
 #include "server/api/api.h"
-#include "server/build_id.h"
 #include "server/client/run.h"
 #include "server/config/config.h"
 #include "server/config/log.h"
@@ -49,7 +49,7 @@ static Status start(Daemon *d, const Config *config, HttpListener listener, Erro
 {
     QueueOptions options = { .datasets = d->datasets,
                              .workers = config->workers,
-                             .build = LEASED_BUILD };
+                             .build = build_id };
     Status s = config_make_parents(config, err);
 
     if (s == STATUS_OK)
@@ -63,7 +63,7 @@ static Status start(Daemon *d, const Config *config, HttpListener listener, Erro
         close(listener.fd);
         return s;
     }
-    d->api = (Api){ d->queue, d->maps, &d->router, LEASED_VERSION, LEASED_BUILD, store_now_ms() };
+    d->api = (Api){ d->queue, d->maps, &d->router, build_version, build_id, store_now_ms() };
     router_init(&d->router, api_routes, &d->api, web_files);
     return http_start(&d->router, listener, &d->http, err);
 }
@@ -103,7 +103,7 @@ static int serve_until_told(Daemon *d, const Config *config, HttpListener listen
                                                 : "listening on http://%s:%u\n",
            config->address, listener.port);
     fflush(stdout);
-    log_write(LOG_INFO, "leased %s (%s) serves %s", LEASED_VERSION, LEASED_BUILD, config->data_dir);
+    log_write(LOG_INFO, "leased %s (%s) serves %s", build_version, build_id, config->data_dir);
     while (sigwait(signals, &signal_number) != 0)
         ;
     log_write(LOG_INFO, "%s: draining", strsignal(signal_number));
@@ -160,7 +160,7 @@ int main(int argc, char **argv, char **environment)
     if (strcmp(command, "run") == 0)
         return client_run(argc - 2, argv + 2);
     if (strcmp(command, "--version") == 0) {
-        printf("leased %s (build %s)\n", LEASED_VERSION, LEASED_BUILD);
+        printf("leased %s (build %s)\n", build_version, build_id);
         return EXIT_SUCCESS;
     }
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)

@@ -269,7 +269,8 @@ static void shuffle(Trainer *t, uint64_t epoch)
     rng_permutation(&rng, t->loader.images[SPLIT_TRAIN], t->order);
 }
 
-static void update_weights(Trainer *t)
+/* Answers the learning rate of this step. */
+static double update_weights(Trainer *t)
 {
     double base = t->spec.optimizer.value[t->optimizer->learning_rate];
     double factor =
@@ -285,6 +286,7 @@ static void update_weights(Trainer *t)
 
     memcpy(step.buffer, t->buffer, sizeof step.buffer);
     t->optimizer->step(t->spec.optimizer.value, &step);
+    return step.learning_rate;
 }
 
 /* One batch: forward, loss, backward, update. */
@@ -305,6 +307,7 @@ static Status train_step(Trainer *t, StepReport *ret, Error *err)
     RunContext context = run_context(t);
     Tensor losses, logits, seed;
     EpochSums sums = { 0 };
+    double rate;
 
     loader_batch(&t->loader, t->pool, &batch, plan_tensor(plan, t->network.image).data, t->labels);
     batch_targets(t->labels, count, plan_tensor(plan, t->network.target));
@@ -320,7 +323,7 @@ static Status train_step(Trainer *t, StepReport *ret, Error *err)
         seed.data[i] = 1 / (real)count;
     memset(t->gradients, 0, t->network.graph.weight_numbers * sizeof *t->gradients);
     run_backward(plan, &context);
-    update_weights(t);
+    rate = update_weights(t);
     t->network.batches++;
     t->step++;
     t->sums.loss += sums.loss;
@@ -331,7 +334,8 @@ static Status train_step(Trainer *t, StepReport *ret, Error *err)
                          .epoch = (uint32_t)epoch,
                          .epochs = (uint32_t)ceil(t->spec.epochs),
                          .loss = sums.loss / count,
-                         .accuracy = (double)sums.correct / count };
+                         .accuracy = (double)sums.correct / count,
+                         .learning_rate = rate };
     return STATUS_OK;
 }
 

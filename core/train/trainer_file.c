@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/build.h"
 #include "core/base/durable.h"
 #include "core/train/trainer_internal.h"
 
@@ -16,6 +17,7 @@ typedef char WeightName[GRAPH_WEIGHT_NAME_MAX];
 
 static void add_position(const Trainer *t, NetworkMeta *meta)
 {
+    network_meta_add(meta, "build", "%s %s", build_version, build_id);
     network_meta_add(meta, "train.step", "%" PRIu64, t->step);
     network_meta_add(meta, "train.seed", "%" PRIu64, t->spec.seed);
     network_meta_add(meta, "train.epoch_loss_sum", "%a", t->sums.loss);
