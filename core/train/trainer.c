@@ -360,6 +360,10 @@ static Status end_epoch(Trainer *t, const Observer *observer, double rate, Error
                           &report.test, err);
     if (s != STATUS_OK)
         return s;
+    if (!isfinite(report.val.loss) || !isfinite(report.test.loss))
+        return error_set(err, STATUS_DIVERGED,
+                         "the evaluation's loss is not finite after step %llu",
+                         (unsigned long long)t->step);
     t->sums = (EpochSums){ 0 };
     return observer->epoch == NULL ? STATUS_OK
                                    : observer->epoch(observer->context, t, &report, err);
@@ -389,19 +393,20 @@ static bool must_stop(const Observer *observer)
 Status trainer_run(Trainer *t, const Observer *observer, Error *err)
 {
     double epoch_began = seconds();
-    uint64_t epoch_images = 0;
+    uint64_t before = t->sums.images; /* a resumed epoch has some already */
 
     shuffle(t, t->step / t->steps_per_epoch);
     while (t->step < t->steps || epoch_is_due(t)) {
         StepReport report;
         double began = seconds();
+        uint64_t images;
         Status s;
 
         if (must_stop(observer))
             return stopped(t, observer, err);
         if (epoch_is_due(
                 t)) { /* after the last step of an epoch, or resumed in front of its evaluation */
-            double rate = (double)epoch_images / (began - epoch_began);
+            double rate = (double)(t->sums.images - before) / (began - epoch_began);
 
             s = end_epoch(t, observer, rate, err);
             if (s == STATUS_STOPPED && must_stop(observer)) {
@@ -412,14 +417,14 @@ Status trainer_run(Trainer *t, const Observer *observer, Error *err)
                 return s;
             shuffle(t, t->step / t->steps_per_epoch);
             epoch_began = seconds();
-            epoch_images = 0;
+            before = 0;
             continue;
         }
+        images = t->sums.images;
         s = train_step(t, &report, err);
         if (s != STATUS_OK)
             return s;
-        report.images_per_second = (double)(t->sums.images - epoch_images) / (seconds() - began);
-        epoch_images = t->sums.images;
+        report.images_per_second = (double)(t->sums.images - images) / (seconds() - began);
         if (observer->step != NULL)
             observer->step(observer->context, &report);
     }
