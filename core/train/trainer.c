@@ -404,8 +404,8 @@ Status trainer_run(Trainer *t, const Observer *observer, Error *err)
 
         if (must_stop(observer))
             return stopped(t, observer, err);
-        if (epoch_is_due(
-                t)) { /* after the last step of an epoch, or resumed in front of its evaluation */
+        /* After the last step of an epoch, or resumed in front of its evaluation. */
+        if (epoch_is_due(t)) {
             double rate = (double)(t->sums.images - before) / (began - epoch_began);
 
             s = end_epoch(t, observer, rate, err);
