@@ -246,13 +246,16 @@ static Status listing_decide(Listing *list, Error *err)
     bool ten = list->count > 0 || list->test10, hundred = list->train100 || list->test100;
     const char *missing = NULL;
 
-    if (ten == hundred)
+    if (ten && hundred)
         return error_set(
             err, STATUS_INVALID,
-            ten ? "data set \"%s\": its directory holds files of both CIFAR-10 and CIFAR-100"
-                : "data set \"%s\": its directory holds neither data_batch_*.bin and "
-                  "test_batch.bin (CIFAR-10) nor train.bin and test.bin (CIFAR-100)",
+            "data set \"%s\": its directory holds files of both CIFAR-10 and CIFAR-100",
             list->label);
+    if (!ten && !hundred)
+        return error_set(err, STATUS_INVALID,
+                         "data set \"%s\": its directory holds neither data_batch_*.bin and "
+                         "test_batch.bin (CIFAR-10) nor train.bin and test.bin (CIFAR-100)",
+                         list->label);
     if (ten)
         missing = list->count == 0 ? "data_batch_1.bin" : list->test10 ? NULL : "test_batch.bin";
     else

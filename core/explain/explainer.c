@@ -154,10 +154,10 @@ static Status find_layer(const Explainer *e, const char *name, NodeId *ret, Erro
                     name, names);
 }
 
-/* Softmax probability of class k; the largest logit's index. */
+/* Softmax probability of class k, 0 where the logits do not give one; the largest logit's index. */
 static float probability(const real *logits, uint32_t classes, uint32_t k, uint32_t *ret_top)
 {
-    double sum = 0;
+    double sum = 0, p;
     uint32_t top = 0;
 
     for (uint32_t i = 1; i < classes; i++)
@@ -166,7 +166,8 @@ static float probability(const real *logits, uint32_t classes, uint32_t k, uint3
     for (uint32_t i = 0; i < classes; i++)
         sum += exp((double)(logits[i] - logits[top]));
     *ret_top = top;
-    return (float)(exp((double)(logits[k] - logits[top])) / sum);
+    p = exp((double)(logits[k] - logits[top])) / sum;
+    return isfinite(p) ? (float)p : 0;
 }
 
 /* ReLU unless signed; whatever is not finite becomes 0; says whether anything is left. */

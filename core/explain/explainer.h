@@ -46,7 +46,7 @@ typedef struct HeatMap {
     uint32_t height, width;
     float *values; /* [h,w], the layer's own resolution, unscaled; heatmap_clear() frees it */
     uint32_t class_index, predicted;
-    float score; /* softmax probability of class_index */
+    float score; /* softmax probability of class_index; 0 where the logits are not finite */
     bool empty;  /* the map is zero everywhere */
 } HeatMap;
 

@@ -227,6 +227,25 @@ static Status find_weight(const StFile *file, const GraphWeight *w, const StTens
                      t->dtype == ST_F32 ? "F32" : "I64", have_text, want_text);
 }
 
+/* Whether the model has a tensor of this name; an optimiser's state is none of ours. */
+static bool is_known(const Network *network, const char *name)
+{
+    const Graph *g = &network->graph;
+    char counter[GRAPH_WEIGHT_NAME_MAX];
+
+    if (strncmp(name, "optimizer.", strlen("optimizer.")) == 0)
+        return true;
+    for (uint32_t i = 0; i < g->weights; i++)
+        if (strcmp(name, g->weight[i].name) == 0)
+            return true;
+    for (NodeId i = 0; i < g->nodes; i++) {
+        snprintf(counter, sizeof counter, "%.64s.num_batches_tracked", g->node[i].name);
+        if (strcmp(name, counter) == 0)
+            return true;
+    }
+    return false;
+}
+
 Status network_read_weights(Network *network, const StFile *file, Error *err)
 {
     const Graph *g = &network->graph;
@@ -238,6 +257,11 @@ Status network_read_weights(Network *network, const StFile *file, Error *err)
         if (s != STATUS_OK)
             return s;
     }
+    for (size_t i = 0; i < safetensors_count(file); i++)
+        if (!is_known(network, safetensors_at(file, i)->name))
+            return error_set(err, STATUS_CORRUPT,
+                             "the checkpoint has a tensor \"%.80s\", which the model has not",
+                             safetensors_at(file, i)->name);
     for (uint32_t i = 0; i < g->weights; i++)
         if (find_weight(file, &g->weight[i], &t, err) == STATUS_OK)
             weight_from_disk(&g->weight[i], t->data, network->weights + g->weight[i].offset);

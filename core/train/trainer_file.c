@@ -113,16 +113,30 @@ static Status meta_count(const StFile *file, const char *key, uint64_t *ret, Err
 static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_step,
                             EpochSums *ret, Error *err)
 {
-    const char *text = safetensors_metadata(file, "train.epoch_loss_sum");
+    const char *sum = safetensors_metadata(file, "train.epoch_loss_sum");
+    const char *optimizer = safetensors_metadata(file, "optimizer");
+    uint64_t seed = 0;
     Status s = meta_count(file, "train.step", ret_step, err);
 
+    if (s == STATUS_OK)
+        s = meta_count(file, "train.seed", &seed, err);
     if (s == STATUS_OK)
         s = meta_count(file, "train.epoch_correct", &ret->correct, err);
     if (s == STATUS_OK)
         s = meta_count(file, "train.epoch_images", &ret->images, err);
+    if (s == STATUS_OK && sum == NULL)
+        s = error_set(err, STATUS_CORRUPT,
+                      "the checkpoint's metadata lacks \"train.epoch_loss_sum\"");
     if (s != STATUS_OK)
         return s;
-    ret->loss = text == NULL ? 0 : strtod(text, NULL);
+    ret->loss = strtod(sum, NULL);
+    if (seed != t->spec.seed || optimizer == NULL ||
+        strcmp(optimizer, t->optimizer->described.name) != 0)
+        return error_set(err, STATUS_INVALID,
+                         "the checkpoint is of seed %" PRIu64
+                         " and optimizer \"%.40s\", this job of %" PRIu64 " and \"%s\"",
+                         seed, optimizer == NULL ? "" : optimizer, t->spec.seed,
+                         t->optimizer->described.name);
     if (*ret_step > t->steps)
         return error_set(err, STATUS_INVALID,
                          "the checkpoint is at step %" PRIu64 ", this job ends at step %" PRIu64,

@@ -517,8 +517,9 @@ static void build_knot(Graph *g, NodeId *ret_output)
     f = graph_node(g, "add", "f", e, d, NULL);
     f = graph_node(g, "add", "f2", f, c, NULL);
     f = graph_node(g, "add", "f3", d, f, NULL);
-    f = graph_node(g, "relu", "f4", f, NODE_NONE, NULL);
-    f = graph_node(g, "add", "f5", f, e, NULL);
+    f = graph_node(g, "add", "f5", graph_node(g, "relu", "f4", f, NODE_NONE, NULL), f, NULL);
+    f = graph_node(g, "add", "f6", f, e, NULL);
+    f = graph_node(g, "add", "f7", f, graph_input(g, "late", shape4(1, 3, 4, 2)), NULL);
     f = graph_node(g, "batch_norm", "g", f, NODE_NONE, NULL);
     f = graph_node(g, "relu", "g2", f, NODE_NONE, NULL);
     f = graph_node(g, "global_avg_pool", "h", f, NODE_NONE, NULL);
@@ -539,7 +540,8 @@ static void a_planned_knot_computes_what_unshared_memory_does(void **state)
     assert_int_equal(pool_new(3, &pool, NULL), STATUS_OK);
     for (int training = 0; training < 2; training++)
         for (NodeId to = output; to > 2; to--) /* every node as the output, too */
-            check_plans(&g, to, 18, training != 0, pool);
+            if (g.node[to].op != NULL)
+                check_plans(&g, to, 18, training != 0, pool);
     pool_free(pool);
     graph_clear(&g);
 }

@@ -408,6 +408,9 @@ static void relu_keeps_nan_and_infinity_and_its_gradient_is_0_at_0(void **state)
         assert_true(y[at + 5] == 3 && y[at + 6] == 0 && y[63] == 0);
         k->relu_backward(64, y, many_dy, dx, false);
         assert_memory_equal(dx + at, want, sizeof want);
+        k->relu_backward(64, y, many_dy, dx, true);
+        for (size_t i = 0; i < 7; i++)
+            assert_true(dx[at + i] == 2 * want[i]);
     }
 }
 

@@ -3,7 +3,8 @@
  * anywhere; it takes the memory it announced and then no more; it says no in time.
  *
  * The data set is made here: 8x8 images, so that ResNet-18's last maps are single pixels. malloc()
- * and its like are counted (the linker wraps them, see meson.build).
+ * and its like are counted, and loader_batch() is watched (the linker wraps them, see
+ * meson.build).
  */
 #include "tests/unit/test.h"
 
@@ -145,12 +146,27 @@ typedef struct Log {
     EpochReport epoch[REPORTS_MAX];
     unsigned steps, epochs, drains;
     atomic_int stop;
-    uint64_t stop_at; /* in the report of this step; 0: never */
-    bool stop_in_epoch;
+    uint64_t stop_at; /* after this step; 0: never */
+    enum { STOP_IN_STEP, STOP_IN_EVALUATION, STOP_IN_EPOCH } where;
     StopRequest request;
     const char *checkpoint; /* written by drain */
     Status answer;          /* of epoch and drain */
 } Log;
+
+static Log *evaluated; /* whose run is to be stopped while it evaluates */
+
+void __real_loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch,
+                         float *ret_images, uint16_t *ret_labels);
+void __wrap_loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch,
+                         float *ret_images, uint16_t *ret_labels);
+
+void __wrap_loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch,
+                         float *ret_images, uint16_t *ret_labels)
+{
+    if (evaluated != NULL && batch->split == SPLIT_VAL && evaluated->steps == evaluated->stop_at)
+        atomic_store(&evaluated->stop, evaluated->request);
+    __real_loader_batch(loader, pool, batch, ret_images, ret_labels);
+}
 
 static void log_step(void *context, const StepReport *report)
 {
@@ -158,7 +174,7 @@ static void log_step(void *context, const StepReport *report)
 
     assert_true(log->steps < REPORTS_MAX);
     log->step[log->steps++] = *report;
-    if (report->step == log->stop_at && !log->stop_in_epoch)
+    if (report->step == log->stop_at && log->where == STOP_IN_STEP)
         atomic_store(&log->stop, log->request);
 }
 
@@ -168,7 +184,7 @@ static Status log_epoch(void *context, Trainer *trainer, const EpochReport *repo
 
     assert_int_equal(trainer_step(trainer), report->step);
     log->epoch[log->epochs++] = *report;
-    if (report->step == log->stop_at && log->stop_in_epoch)
+    if (report->step == log->stop_at && log->where == STOP_IN_EPOCH)
         atomic_store(&log->stop, log->request);
     return log->answer == STATUS_OK ? STATUS_OK : error_set(err, log->answer, "no epoch");
 }
@@ -314,7 +330,7 @@ static void bits_do_not_depend_on_the_number_of_threads(void **state)
 
 /* ---- Stopping and going on ---- */
 
-static void stop_and_resume(const TrainSpec *spec, uint64_t at, bool in_epoch, const Log *whole,
+static void stop_and_resume(const TrainSpec *spec, uint64_t at, int where, const Log *whole,
                             const Scratch *scratch)
 {
     Log *first = calloc(1, sizeof *first), *second = calloc(1, sizeof *second);
@@ -325,12 +341,15 @@ static void stop_and_resume(const TrainSpec *spec, uint64_t at, bool in_epoch, c
 
     snprintf(checkpoint, sizeof checkpoint, "%s/drained", scratch->path);
     first->stop_at = at;
-    first->stop_in_epoch = in_epoch;
+    first->where = where;
     first->request = STOP_DRAIN;
     first->checkpoint = checkpoint;
     atomic_store(&first->stop, at == 0 ? STOP_DRAIN : STOP_NO);
+    evaluated = where == STOP_IN_EVALUATION ? first : NULL;
     assert_int_equal(observe(trainer, first, &err), STATUS_STOPPED);
+    evaluated = NULL;
     assert_int_equal(first->drains, 1);
+    assert_int_equal(first->epochs, (at >= 4) - (at == 4 && where != STOP_IN_EPOCH));
     assert_int_equal(first->steps, at);
     trainer_free(trainer);
     pool_free(pool);
@@ -366,8 +385,10 @@ static void a_run_stopped_anywhere_and_resumed_is_the_same_run(void **state)
     assert_int_equal(whole->steps, 6); /* 54 images, batches of 16, 16, 16 and 6; 1.5 epochs */
     assert_int_equal(whole->epochs, 2);
     for (uint64_t at = 0; at <= 6; at++) /* 4 and 6: in front of an evaluation */
-        stop_and_resume(&spec, at, false, whole, &scratch);
-    stop_and_resume(&spec, 4, true, whole, &scratch); /* behind one */
+        stop_and_resume(&spec, at, STOP_IN_STEP, whole, &scratch);
+    stop_and_resume(&spec, 4, STOP_IN_EVALUATION, whole, &scratch);
+    stop_and_resume(&spec, 6, STOP_IN_EVALUATION, whole, &scratch);
+    stop_and_resume(&spec, 4, STOP_IN_EPOCH, whole, &scratch); /* behind an evaluation */
     free(whole);
     scratch_remove(&scratch);
 }
@@ -553,6 +574,38 @@ static void clipping_scales_the_joint_norm_to_the_limit(void **state)
     pool_free(pool);
 }
 
+static void sgd_steps_as_its_parameters_say(void **state)
+{
+    Pool *pool = pool_of(1);
+
+    (void)state;
+    for (int nesterov = 0; nesterov < 2; nesterov++)
+        for (int clip = 0; clip < 2; clip++) {
+            Choice c = choice(optimizer_table, "sgd");
+            real p = 2, g = 3, buffer = (real)0.5;
+            double sum, step = (clip ? 1.0 : 3.0) + 0.25 * 2, next = 0.75 * 0.5 + step;
+            const WeightChunk chunk = { 0, 1 };
+            OptimizerStep call = { .pool = pool,
+                                   .kernels = kernels_available()[0],
+                                   .chunk = &chunk,
+                                   .chunks = 1,
+                                   .chunk_sum = &sum,
+                                   .learning_rate = 0.125,
+                                   .weights = &p,
+                                   .gradients = &g,
+                                   .buffer = { &buffer } };
+
+            set(&c, optimizer_table, "momentum", 0.75);
+            set(&c, optimizer_table, "nesterov", nesterov);
+            set(&c, optimizer_table, "weight_decay", 0.25);
+            set(&c, optimizer_table, "clip", clip);
+            optimizer_table[c.row]->step(c.value, &call);
+            near((double)buffer, next, 2e-6);
+            near((double)p, 2 - 0.125 * (nesterov ? step + 0.75 * next : next), 2e-6);
+        }
+    pool_free(pool);
+}
+
 static void a_diverged_run_names_its_step(void **state)
 {
     TrainSpec spec = tiny();
@@ -668,7 +721,7 @@ static void write_cut(const char *path, const uint8_t *bytes, size_t size)
 static void a_refused_checkpoint_leaves_the_trainer_as_it_was(void **state)
 {
     Scratch scratch = scratch_new();
-    TrainSpec spec = tiny(), wider = tiny(), longer = tiny();
+    TrainSpec spec = tiny(), wider = tiny(), longer = tiny(), reseeded = tiny();
     Pool *pool = pool_of(1);
     Trainer *trainer = trainer_of(&spec, pool);
     Log *log = calloc(1, sizeof *log);
@@ -687,6 +740,10 @@ static void a_refused_checkpoint_leaves_the_trainer_as_it_was(void **state)
     *log = (Log){ 0 };
     run_to_end(&longer, 1, NULL, scratch_path(&scratch, "longer"), log);
     not_restored(trainer, scratch_path(&scratch, "longer"), STATUS_INVALID, "step 8", &scratch);
+    reseeded.seed = spec.seed + 1;
+    *log = (Log){ 0 };
+    run_to_end(&reseeded, 1, NULL, scratch_path(&scratch, "reseeded"), log);
+    not_restored(trainer, scratch_path(&scratch, "reseeded"), STATUS_INVALID, "seed", &scratch);
     bytes = bytes_of(scratch_path(&scratch, "longer"), &size);
     for (size_t cut = 0; cut < 16; cut++) {
         write_cut(scratch_path(&scratch, "cut"), bytes, cut * size / 16);
@@ -694,6 +751,34 @@ static void a_refused_checkpoint_leaves_the_trainer_as_it_was(void **state)
     }
     free(bytes);
     free(log);
+    trainer_free(trainer);
+    pool_free(pool);
+    scratch_remove(&scratch);
+}
+
+static void a_tensor_that_the_model_has_not_is_named(void **state)
+{
+    Scratch scratch = scratch_new();
+    TrainSpec spec = tiny();
+    Pool *pool = pool_of(1);
+    Trainer *trainer = trainer_of(&spec, pool);
+    Error err = { 0 };
+    Score score;
+    uint8_t *bytes, *name;
+    size_t size;
+
+    (void)state;
+    assert_int_equal(trainer_save(trainer, scratch_path(&scratch, "own"), NULL), STATUS_OK);
+    bytes = bytes_of(scratch_path(&scratch, "own"), &size);
+    name = memmem(bytes, size, "\"optimizer.", 11);
+    assert_non_null(name);
+    memcpy(name, "\"optimises.", 11);
+    write_cut(scratch_path(&scratch, "strange"), bytes, size);
+    assert_int_equal(evaluate_checkpoint(scratch_path(&scratch, "strange"), &data, &spec.data,
+                                         SPLIT_TEST, 16, pool, NULL, &score, &err),
+                     STATUS_CORRUPT);
+    assert_non_null(strstr(error_message(&err), "optimises."));
+    free(bytes);
     trainer_free(trainer);
     pool_free(pool);
     scratch_remove(&scratch);
@@ -825,11 +910,13 @@ int main(void)
         cmocka_unit_test(the_rate_warms_up_and_follows_a_cosine),
         cmocka_unit_test(each_step_reports_its_learning_rate),
         cmocka_unit_test(clipping_scales_the_joint_norm_to_the_limit),
+        cmocka_unit_test(sgd_steps_as_its_parameters_say),
         cmocka_unit_test(a_diverged_run_names_its_step),
         cmocka_unit_test(a_run_that_diverges_in_its_last_step_does_not_finish),
         cmocka_unit_test(a_batch_of_one_image_gives_a_norm_one_value),
         cmocka_unit_test(more_images_than_there_are_are_refused),
         cmocka_unit_test(a_refused_checkpoint_leaves_the_trainer_as_it_was),
+        cmocka_unit_test(a_tensor_that_the_model_has_not_is_named),
         cmocka_unit_test(the_estimate_is_what_is_taken),
         cmocka_unit_test(no_step_and_no_evaluation_allocates),
         cmocka_unit_test(a_stored_network_scores_what_its_trainer_reported),
