@@ -67,14 +67,14 @@ static int parse_options(int argc, char **argv, Options *ret)
 static Choice choose(const void *table, const char *name, const char *parameter, double value)
 {
     const Described *const *rows = table;
+    int row = table_find(table, name);
     Choice ret = { 0 };
 
-    while (rows[ret.row] && strcmp(rows[ret.row]->name, name) != 0)
-        ret.row++;
-    if (!rows[ret.row]) {
+    if (row < 0) {
         fprintf(stderr, "leased-bench-train: there is no %s\n", name);
         exit(1);
     }
+    ret.row = (uint32_t)row;
     param_defaults(rows[ret.row], ret.value);
     if (parameter)
         ret.value[param_find(rows[ret.row], parameter)] = value;
@@ -90,10 +90,10 @@ static TrainSpec train_spec(const Options *options)
         .augment = { choose(augmentation_table, "crop", NULL, 0),
                      choose(augmentation_table, "flip", NULL, 0) },
         .augments = 2,
-        .data = { .test_images = 1 },
+        /* one batch of images, an epoch a step, as the peer: so the loss must fall */
+        .data = { .train_images = options->batch, .test_images = 1 },
         .epochs = 1,
         .batch_size = options->batch,
-        .drop_last = true,
     };
 }
 
