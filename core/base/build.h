@@ -1,4 +1,5 @@
-/* build -- which leased this is; checkpoints, job records, /api/v1/system and --version carry it. */
+/* build -- which leased this is; checkpoints, job records, /api/v1/system and --version carry it.
+ */
 #pragma once
 
 extern const char build_version[]; /* "0.1.0" */

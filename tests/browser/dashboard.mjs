@@ -197,13 +197,13 @@ async function pastedCommandIsCancelled() {
 
   await row(id).waitFor({ timeout: SHORT_MS });
   await until(row(id), 'running');
-  // By keyboard: the row's link, then the button and its question.
-  await row(id).locator('a').focus();
-  await page.keyboard.press('Enter');
+  // By keyboard: the row's link, then the button and its question, which has the focus by itself.
+  await page.bringToFront(); // a page that another one covered gets no keys
+  await row(id).locator('a').press('Enter');
   await page.locator(`[data-detail="${id}"]`).waitFor();
-  await page.getByRole('button', { name: 'Cancel job' }).focus();
+  await page.getByRole('button', { name: 'Cancel job' }).press('Enter');
+  await page.locator('button:focus').filter({ hasText: 'Yes, cancel it' }).waitFor();
   await page.keyboard.press('Enter');
-  await page.keyboard.press('Enter'); // "Yes, cancel it" has the focus
   await until(row(id), 'cancelled');
   assert.equal((await daemon.api(`jobs/${id}`)).state, 'cancelled');
   assert.equal(await page.getByRole('button', { name: 'Cancel job' }).count(), 0);
