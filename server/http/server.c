@@ -42,6 +42,7 @@ typedef struct Call {
     Bytes body;
     size_t capacity, seen;
     bool suspended; /* guarded by server->lock; as everything below */
+    bool listed;    /* stands in server->waiting */
     bool complete;
     int64_t deadline_ms;
     struct Call *next, *previous;
@@ -84,6 +85,36 @@ static void *call_new(void *context, const char *target, struct MHD_Connection *
     return call;
 }
 
+/* Called with the lock held. */
+static void list(HttpServer *server, Call *call)
+{
+    call->listed = true;
+    call->next = server->waiting;
+    if (server->waiting != NULL)
+        server->waiting->previous = call;
+    server->waiting = call;
+    server->deferred++;
+}
+
+/* Called with the lock held. */
+static void unlist(HttpServer *server, Call *call)
+{
+    if (!call->listed)
+        return;
+    call->listed = false;
+    if (call->next != NULL)
+        call->next->previous = call->previous;
+    if (call->previous != NULL)
+        call->previous->next = call->next;
+    else
+        server->waiting = call->next;
+    server->deferred--;
+}
+
+/*
+ * Also where the client went away while its answer was deferred: the library then ends the request
+ * without another handle(), and the call still stands in `waiting`.
+ */
 static void call_end(void *context, struct MHD_Connection *connection, void **slot,
                      enum MHD_RequestTerminationCode code)
 {
@@ -92,7 +123,10 @@ static void call_end(void *context, struct MHD_Connection *connection, void **sl
 
     if (call == NULL)
         return;
-    response_clear(&call->response);
+    response_clear(&call->response); /* after this its deferral calls on_ready() no more */
+    pthread_mutex_lock(&server->lock);
+    unlist(server, call);
+    pthread_mutex_unlock(&server->lock);
     request_clear(&call->req);
     bytes_clear(&call->body);
     free(call->target);
@@ -181,11 +215,7 @@ static enum MHD_Result suspend(Call *call)
         call->state = CALL_WAITING;
         call->suspended = true;
         call->deadline_ms = now_ms() + LIMIT_DEFERRED_SECONDS * 1000;
-        call->next = server->waiting;
-        if (server->waiting != NULL)
-            server->waiting->previous = call;
-        server->waiting = call;
-        server->deferred++;
+        list(server, call);
         MHD_suspend_connection(call->connection);
     }
     pthread_mutex_unlock(&server->lock);
@@ -203,13 +233,7 @@ static enum MHD_Result resumed(Call *call)
 
     pthread_mutex_lock(&server->lock);
     complete = call->complete;
-    if (call->next != NULL)
-        call->next->previous = call->previous;
-    if (call->previous != NULL)
-        call->previous->next = call->next;
-    else
-        server->waiting = call->next;
-    server->deferred--;
+    unlist(server, call);
     pthread_mutex_unlock(&server->lock);
     return finish_deferred(call, complete);
 }

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct Api {
     Deferral *deferral; /* of the last deferred request, for whoever completes it */
     pthread_t thread;
     int delay_ms;
+    atomic_uint deferred; /* requests whose thread runs */
 };
 
 static Status echo(Api *api, const Request *req, Response *ret, Error *err)
@@ -64,6 +66,7 @@ static Status defer(Api *api, const Request *req, Response *ret, Error *err)
 
     if (s == STATUS_OK && pthread_create(&api->thread, NULL, complete_later, api) != 0)
         abort();
+    atomic_fetch_add(&api->deferred, 1);
     return s;
 }
 
@@ -447,6 +450,35 @@ static void the_adapter_waits_for_a_deferred_answer(void **state)
     }
 }
 
+/* A dialogue that ends with a reset while its answer is computed. */
+static void leave_early(Rig *rig)
+{
+    const struct linger at_once = { .l_onoff = 1 };
+    const char *text = "GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    unsigned before = atomic_load(&rig->api.deferred);
+    int fd = dial(rig);
+
+    say(fd, text, strlen(text));
+    while (atomic_load(&rig->api.deferred) == before)
+        usleep(200);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+    pthread_join(rig->api.thread, NULL);
+}
+
+static void clients_that_leave_early_take_no_place_with_them(void **state)
+{
+    Rig *rig = *state;
+
+    rig->api.delay_ms = 4;
+    for (int i = 0; i < LIMIT_DEFERRED + 2; i++)
+        leave_early(rig);
+    usleep(1200000); /* the timer looks at who waits once a second */
+    assert_says(talk(rig, "GET /late HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+                "HTTP/1.1 200 ", "\"late\"");
+    pthread_join(rig->api.thread, NULL);
+}
+
 static void stopping_answers_what_is_still_computed(void **state)
 {
     Rig *rig = *state;
@@ -490,6 +522,7 @@ int main(void)
         with_rig(a_body_that_is_too_large_is_read_before_the_answer),
         with_rig(a_body_that_announces_too_much_is_not_read),
         with_rig(the_adapter_waits_for_a_deferred_answer),
+        with_rig(clients_that_leave_early_take_no_place_with_them),
         with_rig(stopping_answers_what_is_still_computed),
         with_rig(a_port_in_use_is_named),
     };
