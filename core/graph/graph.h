@@ -76,7 +76,7 @@ CHECKED Status graph_status(const Graph *graph, Error *err);
 
 /* NODE_NONE where there is no such layer. */
 NodeId graph_find_layer(const Graph *graph, const char *name);
-/* Trained and untrained numbers, without alignment. */
-uint64_t graph_parameters(const Graph *graph); /* trained ones: what papers count */
+/* Trained numbers, without alignment: what papers count as parameters. */
+uint64_t graph_parameters(const Graph *graph);
 /* The output shape of `node` for `images` images. */
 Shape graph_shape(const Graph *graph, NodeId node, uint32_t images);

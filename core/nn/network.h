@@ -69,7 +69,7 @@ void network_meta(const Network *network, NetworkMeta *meta);
 uint32_t network_tensor_count(const Network *network);
 /*
  * Fills ret[] with every weight under its PyTorch name, num_batches_tracked included. `disk` holds
- * the arrays: graph.weight_numbers floats; `batches` must outlive the write.
+ * the arrays: graph.weight_numbers floats. They, `names` and the network must outlive the write.
  */
 uint32_t network_tensors(const Network *network, float *disk, StTensor *ret,
                          char (*names)[GRAPH_WEIGHT_NAME_MAX]);

@@ -9,7 +9,8 @@
  * - Gradients of weights accumulate: the caller zeroes them. For an input's gradient the planner
  * says, per edge, whether to overwrite (the first writer) or to accumulate. A NULL gradient is not
  * wanted.
- * - Adding an operation: docs/adding-an-operation.md.
+ * - Adding an operation: this file's contract, a file op_x.c, a name in meson.build
+ * (CONTRIBUTING.md).
  */
 #pragma once
 
