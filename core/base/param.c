@@ -2,6 +2,7 @@
 #include "core/base/param.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 int table_find(const void *table, const char *name)
@@ -52,6 +53,8 @@ Status param_check(const Param *param, double value, Error *err)
             return STATUS_OK;
         return error_set(err, STATUS_INVALID, "must be a number from %.9g to %.9g", param->min,
                          param->max);
+    case PARAM_TEXT:
+        return STATUS_OK;
     }
     return error_set(err, STATUS_INTERNAL, "parameter %s has no type", param->name);
 }
@@ -61,4 +64,18 @@ void param_defaults(const Described *row, double value[PARAMS_MAX])
     memset(value, 0, PARAMS_MAX * sizeof *value);
     for (uint32_t i = 0; i < row->count; i++)
         value[i] = row->params[i].fallback;
+}
+
+void choice_init(const void *table, uint32_t row, Choice *ret)
+{
+    const Described *described = ((const Described *const *)table)[row];
+
+    *ret = (Choice){ .row = row };
+    param_defaults(described, ret->value);
+    for (uint32_t i = 0; i < described->count; i++) {
+        const Param *p = &described->params[i];
+
+        if (p->type == PARAM_TEXT && p->choices != NULL)
+            snprintf(ret->text, sizeof ret->text, "%s", p->choices[(int)p->fallback]);
+    }
 }

@@ -18,18 +18,20 @@ typedef enum ParamType {
     PARAM_INT,
     PARAM_REAL,
     PARAM_ENUM, /* value = index into `choices`; the name goes to disk and over the wire */
+    PARAM_TEXT, /* kept in Choice.text; `choices`: names it may be, or NULL; others are up to who
+                   reads it. At most one in a row */
 } ParamType;
 
 typedef struct Param {
     const char *name;
     ParamType type;
-    double fallback;            /* the default */
+    double fallback;            /* the default; of TEXT: index into `choices` */
     double min, max;            /* inclusive; of INT and REAL */
-    const char *const *choices; /* of ENUM: NULL-terminated names */
+    const char *const *choices; /* of ENUM and TEXT: NULL-terminated names */
     const char *help;           /* one line, with the unit */
 } Param;
 
-enum { PARAMS_MAX = 12 };
+enum { PARAMS_MAX = 12, CHOICE_TEXT_MAX = 1024 };
 
 /* What every row of every table starts with. */
 typedef struct Described {
@@ -43,6 +45,7 @@ typedef struct Described {
 typedef struct Choice {
     uint32_t row;
     double value[PARAMS_MAX];
+    char text[CHOICE_TEXT_MAX]; /* of the row's PARAM_TEXT, else "" */
 } Choice;
 
 /*
@@ -59,3 +62,5 @@ int param_choice(const Param *param, const char *name);
 CHECKED Status param_check(const Param *param, double value, Error *err);
 /* Fills value[] with the defaults. */
 void param_defaults(const Described *row, double value[PARAMS_MAX]);
+/* Row `row` of `table` (as in table_find()) with its defaults. */
+void choice_init(const void *table, uint32_t row, Choice *ret);

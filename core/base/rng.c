@@ -33,6 +33,14 @@ Rng rng_at(uint64_t seed, RngPurpose purpose, uint32_t epoch, uint32_t index)
     };
 }
 
+Rng rng_at_node(uint64_t seed, uint32_t node, uint32_t step, uint32_t index)
+{
+    Rng rng = rng_at(seed, RNG_OPERATION, step, index);
+
+    rng.counter[3] |= node << 8;
+    return rng;
+}
+
 uint32_t rng_u32(Rng *rng)
 {
     if (rng->left == 0) {

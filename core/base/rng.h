@@ -17,6 +17,8 @@ typedef enum RngPurpose {
     RNG_AUGMENT = 4, /* one image of one epoch; index = its index in the split */
     RNG_SHAPES = 5,  /* one generated image; epoch = split */
     RNG_TEST = 6,
+    RNG_OPERATION = 7, /* what an operation draws; see rng_at_node() */
+    RNG_MIX = 8,       /* draws for a whole batch; epoch = step */
 } RngPurpose;
 
 typedef struct Rng {
@@ -28,6 +30,10 @@ typedef struct Rng {
 
 /* The stream's beginning. A plain value: copy it to replay it. */
 Rng rng_at(uint64_t seed, RngPurpose purpose, uint32_t epoch, uint32_t index);
+
+/* The stream of one node of a graph in one step; index = position of the image in the batch.
+ * node < 2^24. */
+Rng rng_at_node(uint64_t seed, uint32_t node, uint32_t step, uint32_t index);
 
 uint32_t rng_u32(Rng *rng);
 /* Uniform in 0..bound-1 without bias; bound > 0. */

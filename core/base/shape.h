@@ -38,6 +38,11 @@ static inline Shape shape2(uint32_t a, uint32_t b)
     return (Shape){ 2, { a, b, 1, 1 } };
 }
 
+static inline Shape shape3(uint32_t a, uint32_t b, uint32_t c)
+{
+    return (Shape){ 3, { a, b, c, 1 } };
+}
+
 static inline Shape shape4(uint32_t n, uint32_t h, uint32_t w, uint32_t c)
 {
     return (Shape){ 4, { n, h, w, c } };

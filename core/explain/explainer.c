@@ -185,14 +185,12 @@ static bool finish_map(const MapRequest *request, size_t count, float *values)
 
 Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Error *err)
 {
-    const char *name =
-        request->layer != NULL ? request->layer : model_table[e->network.model.row]->default_layer;
     uint32_t classes = explainer_classes(e);
     RunContext context = { .pool = e->pool, .kernels = e->kernels, .weights = e->network.weights };
     Tensor image, logits, seed, layer;
     HeatMap map = { 0 };
-    NodeId node = NODE_NONE;
-    Status s = find_layer(e, name, &node, err);
+    NodeId node = e->network.map;
+    Status s = request->layer == NULL ? STATUS_OK : find_layer(e, request->layer, &node, err);
 
     if (s == STATUS_OK && request->class_index >= (int64_t)classes)
         s = error_at(err, STATUS_INVALID, "/class", "must be below %u, the number of classes",

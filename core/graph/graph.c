@@ -5,6 +5,7 @@
  */
 #include "core/graph/graph.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,34 +115,62 @@ static void add_weights(Graph *graph, NodeId id)
 
         if (!grow(graph, (void **)&graph->weight, graph->weights, sizeof *graph->weight))
             return;
-        snprintf(w.name, sizeof w.name, "%s.%s", graph->node[id].name, w.spec.name);
+        snprintf(w.name, sizeof w.name, "%s%s%s", graph->node[id].name,
+                 w.spec.name[0] == '\0' ? "" : ".", w.spec.name);
         w.count = shape_count(&w.spec.shape);
         graph->weight_numbers += (w.count + align - 1) / align * align;
         graph->weight[graph->weights++] = w;
     }
 }
 
+/* Whether `op` takes these inputs: the right number of them, all there, all different. */
+static bool takes(const Graph *graph, const Op *op, const NodeId *input, uint32_t inputs)
+{
+    if (inputs < op->inputs || inputs > (op->variadic ? (uint32_t)OP_INPUTS_MAX : op->inputs))
+        return false;
+    for (uint32_t i = 0; i < inputs; i++) {
+        if (input[i] >= graph->nodes)
+            return false;
+        for (uint32_t k = 0; k < i; k++)
+            if (input[k] == input[i])
+                return false;
+    }
+    return true;
+}
+
 NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b,
                   const GraphParam *params)
 {
-    Node node = { .op = op_find(op), .input = { a, b } };
+    const NodeId input[] = { a, b };
+
+    return graph_node_of(graph, op, name, input,
+                         a == NODE_NONE   ? 0
+                         : b == NODE_NONE ? 1
+                                          : 2,
+                         params);
+}
+
+NodeId graph_node_of(Graph *graph, const char *op, const char *name, const NodeId *input,
+                     uint32_t inputs, const GraphParam *params)
+{
+    Node node = { .op = op_find(op), .inputs = inputs };
     Shape in[OP_INPUTS_MAX];
     NodeId id;
 
     if (graph->error.status != STATUS_OK)
         return NODE_NONE;
-    if (node.op == NULL || a >= graph->nodes || (node.op->inputs == 2) != (b < graph->nodes) ||
-        a == b) {
+    if (node.op == NULL || !takes(graph, node.op, input, inputs)) {
         error_set(&graph->error, STATUS_INTERNAL,
                   "node \"%s\": no operation \"%s\" with such inputs", name, op);
         return NODE_NONE;
     }
     snprintf(node.name, sizeof node.name, "%s", name);
+    memcpy(node.input, input, inputs * sizeof *input);
     set_values(graph, &node, params);
-    for (uint32_t i = 0; i < node.op->inputs; i++)
-        in[i] = graph->node[node.input[i]].one.out;
+    for (uint32_t i = 0; i < inputs; i++)
+        in[i] = graph->node[input[i]].one.out;
     if (graph->error.status != STATUS_OK ||
-        node.op->shape(node.value, in, &node.one, &graph->error) != STATUS_OK)
+        node.op->shape(node.value, in, inputs, &node.one, &graph->error) != STATUS_OK)
         return NODE_NONE;
     node.first_weight = graph->weights;
     id = append(graph, &node);
@@ -151,6 +180,17 @@ NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, Node
     if (name[0] != '\0')
         graph_layer(graph, name, id);
     return id;
+}
+
+void graph_fail(Graph *graph, Status status, const char *format, ...)
+{
+    char text[ERROR_MESSAGE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    error_set(&graph->error, status, "%s", text);
 }
 
 Status graph_status(const Graph *graph, Error *err)
@@ -173,7 +213,8 @@ uint64_t graph_parameters(const Graph *graph)
     uint64_t count = 0;
 
     for (uint32_t i = 0; i < graph->weights; i++)
-        if (graph->weight[i].spec.role == WEIGHT_TRAINED)
+        if (graph->weight[i].spec.role == WEIGHT_TRAINED ||
+            graph->weight[i].spec.role == WEIGHT_FROZEN)
             count += graph->weight[i].count;
     return count;
 }

@@ -18,6 +18,7 @@ typedef uint32_t NodeId;
 typedef struct Node {
     const Op *op; /* NULL: an input, written by the caller */
     double value[PARAMS_MAX];
+    uint32_t inputs;
     NodeId input[OP_INPUTS_MAX];
     char name[GRAPH_NAME_MAX]; /* module path, "" for anonymous ones */
     OpShapes one;              /* shapes for one image */
@@ -64,10 +65,17 @@ void graph_clear(Graph *graph);
 NodeId graph_input(Graph *graph, const char *name, Shape one);
 /*
  * Appends a node; its parameters not named in `params` (NULL: all) have their defaults. A non-empty
- * name makes it a layer. `b` is NODE_NONE for operations of one input.
+ * name makes it a layer. `b` is NODE_NONE for operations of one input, and so is `a` for those of
+ * none.
  */
 NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b,
                   const GraphParam *params);
+/* The same with any number of inputs, all different. */
+NodeId graph_node_of(Graph *graph, const char *op, const char *name, const NodeId *input,
+                     uint32_t inputs, const GraphParam *params);
+/* Records what a builder found wrong; the first error sticks. */
+void graph_fail(Graph *graph, Status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Gives `node` a further name. */
 void graph_layer(Graph *graph, const char *name, NodeId node);
 
@@ -76,7 +84,7 @@ CHECKED Status graph_status(const Graph *graph, Error *err);
 
 /* NODE_NONE where there is no such layer. */
 NodeId graph_find_layer(const Graph *graph, const char *name);
-/* Trained numbers, without alignment: what papers count as parameters. */
+/* Trained and frozen numbers, without alignment: what papers count as parameters. */
 uint64_t graph_parameters(const Graph *graph);
 /* The output shape of `node` for `images` images. */
 Shape graph_shape(const Graph *graph, NodeId node, uint32_t images);

@@ -48,10 +48,11 @@ static bool is_kept(const PlanSpec *spec, NodeId i)
     return false;
 }
 
-static bool has_trained_weights(const OpShapes *s)
+/* Whether one of its weights' gradients is wanted. */
+static bool weights_want(const Planner *p, const OpShapes *s)
 {
     for (uint32_t i = 0; i < s->weights; i++)
-        if (s->weight[i].role == WEIGHT_TRAINED)
+        if ((p->plan->spec.gradients >> s->weight[i].role & 1) != 0)
             return true;
     return false;
 }
@@ -70,9 +71,9 @@ static Status shapes(Planner *p, Error *err)
             plan->node[i].shapes.out = graph_shape(p->graph, i, plan->spec.images);
             continue;
         }
-        for (uint32_t k = 0; k < node->op->inputs; k++)
+        for (uint32_t k = 0; k < node->inputs; k++)
             in[k] = plan->node[node->input[k]].shapes.out;
-        s = node->op->shape(node->value, in, &plan->node[i].shapes, err);
+        s = node->op->shape(node->value, in, node->inputs, &plan->node[i].shapes, err);
         if (s != STATUS_OK)
             return s;
     }
@@ -87,19 +88,18 @@ static void mark(Planner *p)
 
     for (NodeId i = p->n; i-- > 0;) {
         NodePlan *np = &plan->node[i];
-        const Op *op = p->graph->node[i].op;
+        const Node *node = &p->graph->node[i];
 
         np->runs = np->runs || is_kept(spec, i);
-        for (uint32_t k = 0; np->runs && op != NULL && k < op->inputs; k++)
-            plan->node[p->graph->node[i].input[k]].runs = true;
+        for (uint32_t k = 0; np->runs && k < node->inputs; k++)
+            plan->node[node->input[k]].runs = true;
     }
     for (NodeId i = 0; i < p->n; i++) {
         NodePlan *np = &plan->node[i];
         const Node *node = &p->graph->node[i];
 
-        np->wants =
-            i == spec->gradient_to || (spec->weight_gradients && has_trained_weights(&np->shapes));
-        for (uint32_t k = 0; node->op != NULL && k < node->op->inputs; k++)
+        np->wants = i == spec->gradient_to || weights_want(p, &np->shapes);
+        for (uint32_t k = 0; k < node->inputs && (node->op->flags & OP_CONSTANT) == 0; k++)
             np->wants = np->wants || plan->node[node->input[k]].wants;
     }
     for (NodeId i = 0; i < p->n; i++) /* only what the output depends on has a gradient */
@@ -112,10 +112,10 @@ static void mark(Planner *p)
         const Node *node = &p->graph->node[i];
 
         np->wants = np->wants && p->writers[i] > 0;
-        if (!np->wants || node->op == NULL)
+        if (!np->wants || node->op == NULL || (node->op->flags & OP_CONSTANT) != 0)
             continue;
-        np->backward = spec->weight_gradients && has_trained_weights(&np->shapes);
-        for (uint32_t k = 0; k < node->op->inputs; k++) {
+        np->backward = weights_want(p, &np->shapes);
+        for (uint32_t k = 0; k < node->inputs; k++) {
             if (!plan->node[node->input[k]].wants)
                 continue;
             np->backward = true;
@@ -143,11 +143,11 @@ static void uses(Planner *p)
         flags = node->op->flags;
         if (np->backward && (flags & OP_NEEDS_OUTPUT) != 0 && p->last_use[i] < backward_time(p, i))
             p->last_use[i] = backward_time(p, i);
-        for (uint32_t k = 0; k < node->op->inputs; k++) {
+        for (uint32_t k = 0; k < node->inputs; k++) {
             uint32_t *last = &p->last_use[node->input[k]];
             bool again = np->backward &&
                          ((flags & OP_NEEDS_INPUT) != 0 ||
-                          ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && plan->spec.weight_gradients));
+                          ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && weights_want(p, &np->shapes)));
 
             if (*last < i)
                 *last = i;
@@ -173,7 +173,7 @@ static void place_activations(Planner *p)
         p->owner[i] = i;
         if (!np->runs)
             continue;
-        if (node->op != NULL && (node->op->flags & OP_INPLACE) != 0 && p->last_use[from] <= i &&
+        if (node->inputs > 0 && (node->op->flags & OP_INPLACE) != 0 && p->last_use[from] <= i &&
             p->graph->node[from].op != NULL) {
             p->owner[i] = p->owner[from];
             extend(&p->buffer[p->owner[i]], i, p->last_use[i]);
@@ -206,7 +206,7 @@ static void place_gradients(Planner *p)
         extend(mine, mine->first, i == spec->gradient_to ? 2 * p->n : backward_time(p, i));
         if (!np->backward)
             continue;
-        for (uint32_t k = 0; k < node->op->inputs; k++) {
+        for (uint32_t k = 0; k < node->inputs; k++) {
             NodeId from = node->input[k];
             const NodePlan *to = &p->plan->node[from];
 

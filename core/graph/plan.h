@@ -16,10 +16,10 @@ enum { PLAN_KEEP_MAX = 4 };
 
 typedef struct PlanSpec {
     uint32_t images;
-    bool training;         /* batch statistics; running ones move */
-    bool weight_gradients; /* backward computes every weight's gradient */
-    NodeId output;         /* what is run for; the gradient starts here */
-    NodeId gradient_to;    /* backward stops at this node's gradient; NODE_NONE: only weights */
+    bool training;      /* batch statistics; running ones move */
+    unsigned gradients; /* GRADIENT_...: whose weights' gradients backward computes */
+    NodeId output;      /* what is run for; the gradient starts here */
+    NodeId gradient_to; /* backward stops at this node's gradient; NODE_NONE: only weights */
     NodeId keep[PLAN_KEEP_MAX]; /* further nodes whose values stay readable, NODE_NONE-terminated if
                                    fewer */
 } PlanSpec;

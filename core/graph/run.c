@@ -3,6 +3,7 @@
 #include "core/graph/run.h"
 
 #include <assert.h>
+#include <math.h>
 
 typedef struct Bound {
     OpCall call;
@@ -15,7 +16,7 @@ static void bind(const Plan *plan, const RunContext *context, NodeId i, Bound *r
     const Node *node = &plan->graph->node[i];
     const NodePlan *np = &plan->node[i];
 
-    for (uint32_t k = 0; k < node->op->inputs; k++)
+    for (uint32_t k = 0; k < node->inputs; k++)
         ret->in[k] = plan_tensor(plan, node->input[k]);
     for (uint32_t k = 0; k < np->shapes.weights; k++)
         ret->weight[k] = context->weights + plan->graph->weight[node->first_weight + k].offset;
@@ -24,6 +25,12 @@ static void bind(const Plan *plan, const RunContext *context, NodeId i, Bound *r
         .kernels = context->kernels,
         .value = node->value,
         .training = plan->spec.training,
+        .keep_statistics = context->keep_statistics,
+        .seed = context->seed,
+        .step = context->step,
+        .node = i,
+        .progress = context->progress,
+        .inputs = node->inputs,
         .in = ret->in,
         .out = plan_tensor(plan, i),
         .weight = ret->weight,
@@ -32,17 +39,43 @@ static void bind(const Plan *plan, const RunContext *context, NodeId i, Bound *r
     };
 }
 
+/* Whether node i was one to run. */
+static bool node_forward(const Plan *plan, const RunContext *context, NodeId i)
+{
+    Bound bound;
+
+    if (!plan->node[i].runs || plan->graph->node[i].op == NULL)
+        return false;
+    bind(plan, context, i, &bound);
+    plan->graph->node[i].op->forward(&bound.call);
+    return true;
+}
+
 void run_forward(const Plan *plan, const RunContext *context)
 {
     assert(plan->memory != NULL);
-    for (NodeId i = 0; i < plan->graph->nodes; i++) {
-        Bound bound;
+    for (NodeId i = 0; i < plan->graph->nodes; i++)
+        (void)node_forward(plan, context, i);
+}
 
-        if (!plan->node[i].runs || plan->graph->node[i].op == NULL)
+NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
+{
+    RunContext again = *context;
+
+    again.keep_statistics = true;
+    for (NodeId i = 0; i < plan->graph->nodes; i++) {
+        Tensor out;
+        size_t count;
+
+        if (!node_forward(plan, &again, i))
             continue;
-        bind(plan, context, i, &bound);
-        plan->graph->node[i].op->forward(&bound.call);
+        out = plan_tensor(plan, i);
+        count = shape_count(&out.shape);
+        for (size_t k = 0; k < count; k++)
+            if (!isfinite(out.data[k]))
+                return i;
     }
+    return NODE_NONE;
 }
 
 void run_backward(const Plan *plan, const RunContext *context)
@@ -56,14 +89,14 @@ void run_backward(const Plan *plan, const RunContext *context)
             continue;
         bind(plan, context, i, &bound);
         bound.call.out_gradient = plan_gradient(plan, i).data;
-        for (uint32_t k = 0; k < node->op->inputs; k++) {
+        for (uint32_t k = 0; k < node->inputs; k++) {
             if (!plan->node[node->input[k]].wants)
                 continue;
             bound.call.in_gradient[k] = plan_gradient(plan, node->input[k]).data;
             bound.call.accumulate[k] = np->accumulate[k];
         }
-        for (uint32_t k = 0; k < np->shapes.weights && plan->spec.weight_gradients; k++)
-            if (np->shapes.weight[k].role == WEIGHT_TRAINED)
+        for (uint32_t k = 0; k < np->shapes.weights; k++)
+            if ((plan->spec.gradients >> np->shapes.weight[k].role & 1) != 0)
                 bound.call.weight_gradient[k] =
                     context->gradients + plan->graph->weight[node->first_weight + k].offset;
         node->op->backward(&bound.call);

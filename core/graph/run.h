@@ -8,11 +8,20 @@
 typedef struct RunContext {
     Pool *pool;
     const Kernels *kernels;
-    real *weights;   /* as the graph's offsets say; running statistics move in training */
-    real *gradients; /* the same layout; added to. NULL where the plan has none */
+    real *weights;        /* as the graph's offsets say; running statistics move in training */
+    real *gradients;      /* the same layout; added to. NULL where the plan has none */
+    bool keep_statistics; /* running statistics do not move */
+    uint64_t seed;        /* of what operations draw */
+    uint32_t step;
+    double progress; /* share of the training that is done, 0..1 */
 } RunContext;
 
 /* The caller has written the plan's inputs. */
 void run_forward(const Plan *plan, const RunContext *context);
+/*
+ * run_forward() once more, from the same inputs, until a node's output has a number that is not
+ * finite; that node, or NODE_NONE. Running statistics do not move.
+ */
+NodeId run_first_nonfinite(const Plan *plan, const RunContext *context);
 /* After run_forward(), with the output's gradient written by the caller. */
 void run_backward(const Plan *plan, const RunContext *context);

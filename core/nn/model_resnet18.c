@@ -54,8 +54,11 @@ static NodeId basic_block(Builder *b, NodeId x, uint32_t channels, uint32_t stri
     return activation(b, graph_node(b->graph, "add", "", y, x, NULL));
 }
 
-static NodeId resnet18_build(const double *value, const ModelInput *in, NodeId image, Graph *graph)
+static ModelEnds resnet18_build(const Choice *choice, const ModelInput *in, NodeId image,
+                                Graph *graph)
 {
+    const double *value = choice->value;
+    ModelEnds ends = MODEL_ENDS_NONE;
     uint32_t width = (uint32_t)value[VALUE_WIDTH], channels = width;
     Builder b = { .graph = graph, .activation = activation_names[(int)value[VALUE_ACTIVATION]] };
     NodeId x = activation(&b, conv_norm(&b, image, "conv1", "bn1", width, 3, 1));
@@ -75,14 +78,16 @@ static NodeId resnet18_build(const double *value, const ModelInput *in, NodeId i
         }
         snprintf(name, sizeof name, "layer%u", stage);
         graph_layer(graph, name, x);
+        if (stage == 3)
+            ends.map = x;
     }
     x = graph_node(graph, "global_avg_pool", "avgpool", x, NODE_NONE, NULL);
-    return graph_node(graph, "linear", "fc", x, NODE_NONE,
-                      GRAPH_PARAMS({ "features", in->classes }));
+    ends.logits =
+        graph_node(graph, "linear", "fc", x, NODE_NONE, GRAPH_PARAMS({ "features", in->classes }));
+    return ends;
 }
 
 const Model model_resnet18 = {
     .described = { "resnet18", "ResNet-18 in its form for small images", resnet_params, 3 },
-    .default_layer = "layer3",
     .build = resnet18_build,
 };

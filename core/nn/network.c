@@ -5,17 +5,32 @@
 
 #include "core/base/rng.h"
 
+/* loss + weight * loss of the auxiliary head. */
+static NodeId with_auxiliary(Network *n, const ModelEnds *ends)
+{
+    NodeId loss = graph_node(&n->graph, "cross_entropy", "", ends->auxiliary, n->target, NULL);
+
+    loss = graph_node(&n->graph, "scale", "", loss, NODE_NONE,
+                      GRAPH_PARAMS({ "factor", ends->auxiliary_weight }));
+    return graph_node(&n->graph, "add", "", n->loss, loss, NULL);
+}
+
 Status network_init(Network *network, const Choice *model, const ModelInput *input, Error *err)
 {
     Network n = { .model = *model, .input = *input };
+    ModelEnds ends;
     Status s;
 
     graph_init(&n.graph);
     n.image =
         graph_input(&n.graph, "image", shape4(1, input->height, input->width, input->channels));
     n.target = graph_input(&n.graph, "target", shape2(1, input->classes));
-    n.logits = model_table[model->row]->build(model->value, input, n.image, &n.graph);
-    n.loss = graph_node(&n.graph, "cross_entropy", "", n.logits, n.target, NULL);
+    ends = model_table[model->row]->build(model, input, n.image, &n.graph);
+    n.logits = ends.logits;
+    n.map = ends.map;
+    n.loss = n.training_loss = graph_node(&n.graph, "cross_entropy", "", n.logits, n.target, NULL);
+    if (ends.auxiliary != NODE_NONE)
+        n.training_loss = with_auxiliary(&n, &ends);
     s = graph_status(&n.graph, err);
     if (s != STATUS_OK) {
         graph_clear(&n.graph);

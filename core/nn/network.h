@@ -17,7 +17,10 @@ typedef struct Network {
     ModelInput input;
     float mean[4], std[4]; /* how its images are normalised; per channel */
     Graph graph;
-    NodeId image, target, logits, loss;
+    NodeId image, target, logits;
+    NodeId loss;          /* [N] of the logits */
+    NodeId training_loss; /* [N] what training minimises: with the auxiliary head's share, if any */
+    NodeId map;           /* where heat maps are taken unless said otherwise */
     Arena arena;
     real *weights;    /* [graph.weight_numbers], as the graph's offsets say */
     uint64_t batches; /* training batches that the running statistics have seen */
@@ -50,13 +53,12 @@ CHECKED Status network_read(Network *network, const StFile *file, Error *err);
 /* As network_read(), into a network that exists already: the model must be the same. */
 CHECKED Status network_read_weights(Network *network, const StFile *file, Error *err);
 
-enum { NETWORK_FORMAT_VERSION = 1, NETWORK_META_MAX = 48, NETWORK_META_VALUE_MAX = 64 };
+enum { NETWORK_FORMAT_VERSION = 1, NETWORK_META_MAX = 48, NETWORK_META_KEY_MAX = 64 };
 
 /* Key and value texts of __metadata__. */
 typedef struct NetworkMeta {
     StMeta row[NETWORK_META_MAX];
-    char key[NETWORK_META_MAX][NETWORK_META_VALUE_MAX],
-        value[NETWORK_META_MAX][NETWORK_META_VALUE_MAX];
+    char key[NETWORK_META_MAX][NETWORK_META_KEY_MAX], value[NETWORK_META_MAX][CHOICE_TEXT_MAX];
     uint32_t count;
 } NetworkMeta;
 

@@ -19,9 +19,9 @@ void network_meta_add(NetworkMeta *meta, const char *key, const char *format, ..
 
     if (i == NETWORK_META_MAX)
         return;
-    snprintf(meta->key[i], NETWORK_META_VALUE_MAX, "%s", key);
+    snprintf(meta->key[i], NETWORK_META_KEY_MAX, "%s", key);
     va_start(args, format);
-    vsnprintf(meta->value[i], NETWORK_META_VALUE_MAX, format, args);
+    vsnprintf(meta->value[i], CHOICE_TEXT_MAX, format, args);
     va_end(args);
     meta->row[i] = (StMeta){ meta->key[i], meta->value[i] };
     meta->count++;
@@ -30,7 +30,7 @@ void network_meta_add(NetworkMeta *meta, const char *key, const char *format, ..
 void network_meta(const Network *network, NetworkMeta *meta)
 {
     const Described *model = &model_table[network->model.row]->described;
-    char key[NETWORK_META_VALUE_MAX];
+    char key[NETWORK_META_KEY_MAX];
 
     network_meta_add(meta, "format", "leased/%d", NETWORK_FORMAT_VERSION);
     network_meta_add(meta, "model", "%s", model->name);
@@ -40,6 +40,8 @@ void network_meta(const Network *network, NetworkMeta *meta)
         snprintf(key, sizeof key, "model.%.40s", p->name);
         if (p->type == PARAM_ENUM)
             network_meta_add(meta, key, "%s", p->choices[(int)network->model.value[i]]);
+        else if (p->type == PARAM_TEXT)
+            network_meta_add(meta, key, "%s", network->model.text);
         else
             network_meta_add(meta, key, "%.17g", network->model.value[i]);
     }
@@ -125,11 +127,10 @@ static Status read_model(const StFile *file, Choice *ret, Error *err)
     if (row < 0)
         return error_set(err, STATUS_CORRUPT, "the checkpoint names no model that is known here");
     model = &model_table[row]->described;
-    ret->row = (uint32_t)row;
-    param_defaults(model, ret->value);
+    choice_init(model_table, (uint32_t)row, ret);
     for (uint32_t i = 0; i < model->count; i++) {
         const Param *p = &model->params[i];
-        char key[NETWORK_META_VALUE_MAX];
+        char key[NETWORK_META_KEY_MAX];
         const char *text;
         Status s;
 
@@ -142,6 +143,14 @@ static Status read_model(const StFile *file, Choice *ret, Error *err)
                 return error_set(err, STATUS_CORRUPT,
                                  "the checkpoint's metadata has no known \"%s\"", key);
             ret->value[i] = choice;
+            continue;
+        }
+        if (p->type == PARAM_TEXT) {
+            if (text == NULL || strlen(text) >= sizeof ret->text)
+                return error_set(err, STATUS_CORRUPT,
+                                 "the checkpoint's metadata has no \"%s\" of at most %zu bytes",
+                                 key, sizeof ret->text - 1);
+            snprintf(ret->text, sizeof ret->text, "%s", text);
             continue;
         }
         s = meta_number(file, key, p->min, p->max, &ret->value[i], err);

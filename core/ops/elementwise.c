@@ -3,7 +3,8 @@
 
 enum { UNIT_NUMBERS = 65536 };
 
-Status elementwise_shape(const double *value, const Shape *in, OpShapes *ret, Error *err)
+Status elementwise_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                         Error *err)
 {
     (void)value;
     if (in[0].rank == 0)

@@ -5,7 +5,8 @@
 #include "core/ops/op.h"
 
 /* Output = shape of input 0; a second input must have the same. */
-CHECKED Status elementwise_shape(const double *value, const Shape *in, OpShapes *ret, Error *err);
+CHECKED Status elementwise_shape(const double *value, const Shape *in, uint32_t inputs,
+                                 OpShapes *ret, Error *err);
 
 typedef void ElementwiseUnit(const OpCall *call, size_t at, size_t count);
 /* Calls unit() for consecutive ranges of the output's numbers, on the pool. */

@@ -22,6 +22,11 @@ const Op *op_find(const char *name)
     return row < 0 ? NULL : op_table[row];
 }
 
+Rng op_rng(const OpCall *call, uint32_t image)
+{
+    return rng_at_node(call->seed, call->node, call->step, image);
+}
+
 size_t op_unit_rows(size_t c)
 {
     size_t rows = 65536 / c;

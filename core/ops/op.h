@@ -18,20 +18,29 @@
 
 #include "core/base/parallel.h"
 #include "core/base/param.h"
+#include "core/base/rng.h"
 #include "core/base/shape.h"
 #include "core/kernels/kernels.h"
 
-enum { OP_INPUTS_MAX = 2, OP_WEIGHTS_MAX = 4 };
+enum { OP_INPUTS_MAX = 16, OP_WEIGHTS_MAX = 4 };
 
 typedef enum WeightRole {
-    WEIGHT_TRAINED,   /* has a gradient; the optimiser moves it */
-    WEIGHT_STATISTIC, /* moved by forward() in training (running mean and variance) */
+    WEIGHT_TRAINED,      /* the optimiser moves it */
+    WEIGHT_ARCHITECTURE, /* alphas and betas: moved by the architecture's optimiser; no parameter */
+    WEIGHT_FROZEN,       /* a parameter that nothing moves; has no gradient */
+    WEIGHT_STATISTIC,    /* moved by forward() in training (running mean and variance) */
 } WeightRole;
+
+/* A set of roles whose gradients are wanted. */
+enum {
+    GRADIENT_TRAINED = 1 << WEIGHT_TRAINED,
+    GRADIENT_ARCHITECTURE = 1 << WEIGHT_ARCHITECTURE,
+};
 
 /* How a weight lies in memory. On disk it always has PyTorch's order, which is `shape`. */
 typedef enum WeightLayout {
     WEIGHT_PLAIN,
-    WEIGHT_CONV,   /* shape [O,I,kH,kW]; in memory [kH,kW,I,O] */
+    WEIGHT_CONV,   /* shape [O,I/groups,kH,kW]; in memory [kH,kW,I/groups,O] */
     WEIGHT_LINEAR, /* shape [O,I]; in memory [I,O] */
 } WeightLayout;
 
@@ -41,10 +50,15 @@ typedef enum WeightInit {
     INIT_ONE,
     INIT_UNIFORM, /* U(-b,b), b = 1/sqrt(fan_in): kaiming-uniform with a = sqrt 5, and PyTorch's
                      bias rule */
+    INIT_DIRAC,   /* as INIT_UNIFORM, but the first min(O,I) outputs of a convolution repeat their
+                     input: torch.nn.init.dirac_(w[:I]) */
+    INIT_WHITEN,  /* as INIT_UNIFORM, until the trainer puts the whitening transform of the training
+                     images' patches there (Page, 2018; Jordan, 2024) */
+    INIT_MILLI,   /* N(0,1)/1000: how alphas and betas start */
 } WeightInit;
 
 typedef struct OpWeight {
-    const char *name; /* "weight", "bias", "running_mean", ... */
+    const char *name; /* "weight", "bias", "running_mean", ...; "": the node's own name */
     Shape shape;
     WeightRole role;
     WeightLayout layout;
@@ -58,15 +72,20 @@ typedef struct OpShapes {
     OpWeight weight[OP_WEIGHTS_MAX];
     size_t saved;         /* numbers that forward() leaves for backward() */
     size_t scratch_bytes; /* working memory of one call */
-    double flops; /* multiplies and additions of forward(), convolution and linear layers only */
+    double flops;         /* 2 x the multiplies of forward(); convolution and linear layers only */
 } OpShapes;
 
 /* One call: everything that forward() or backward() may touch. */
 typedef struct OpCall {
     Pool *pool;
     const Kernels *kernels;
-    const double *value; /* the row's parameters */
-    bool training;       /* batch statistics are used, and running ones moved */
+    const double *value;  /* the row's parameters */
+    bool training;        /* batch statistics are used; dropout and its like are active */
+    bool keep_statistics; /* running statistics stay where they are, in training too */
+    uint64_t seed;        /* what is drawn is keyed by seed, node, step and image: op_rng() */
+    uint32_t step, node;
+    double progress; /* share of the training that is done, 0..1; drop-path grows with it */
+    uint32_t inputs;
     const Tensor *in;
     Tensor out;
     real *const *weight;
@@ -87,13 +106,17 @@ enum {
     OP_NEEDS_OUTPUT = 8,        /* backward() reads the output */
     OP_WEIGHTS_NEED_INPUT = 16, /* backward() reads the inputs for the gradient of weights only */
     OP_COUNTS_BATCHES = 32,     /* PyTorch keeps num_batches_tracked beside the weights */
+    OP_CONSTANT = 64,           /* the output does not depend on the inputs' values: no gradient
+                                   goes through, backward() is never called */
 };
 
 typedef struct Op {
     Described described;
     uint32_t inputs;
+    bool variadic; /* `inputs` or more, up to OP_INPUTS_MAX */
     unsigned flags;
-    Status (*shape)(const double *value, const Shape *in, OpShapes *ret, Error *err);
+    Status (*shape)(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                    Error *err);
     void (*forward)(const OpCall *call);
     void (*backward)(const OpCall *call);
 } Op;
@@ -101,6 +124,9 @@ typedef struct Op {
 extern const Op *const op_table[]; /* NULL-terminated */
 /* The row named `name`, or NULL. */
 const Op *op_find(const char *name);
+
+/* The stream of image `image` of the batch in this call; the same in forward() and backward(). */
+Rng op_rng(const OpCall *call, uint32_t image);
 
 /*
  * Work units over `rows` rows of `c` numbers: unit u covers rows [op_unit_row(u),

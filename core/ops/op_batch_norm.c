@@ -22,7 +22,8 @@ static const Param norm_params[] = {
     { "momentum", PARAM_REAL, 0.1, 0, 1, NULL, "weight of this batch in the running statistics" },
 };
 
-static Status norm_shape(const double *value, const Shape *in, OpShapes *ret, Error *err)
+static Status norm_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                         Error *err)
 {
     uint32_t c = in[0].rank == 0 ? 0 : in[0].dim[in[0].rank - 1];
 
@@ -105,6 +106,8 @@ static void batch_statistics(const Cut *cut)
         unbiased = count > 1 ? m2 / (count - 1) : var;
         call->saved[j] = (real)mean;
         call->saved[cut->c + j] = (real)(1 / sqrt(var + call->value[VALUE_EPS]));
+        if (call->keep_statistics)
+            continue;
         call->weight[RUNNING_MEAN][j] += momentum * ((real)mean - call->weight[RUNNING_MEAN][j]);
         call->weight[RUNNING_VAR][j] += momentum * ((real)unbiased - call->weight[RUNNING_VAR][j]);
     }

@@ -50,7 +50,7 @@ static bool keeps_partials(const ConvShape *s, uint32_t images)
     return weight_count(s) <= PARTIAL_WEIGHTS_MAX && block_count(images) >= PARTIAL_BLOCKS_MIN;
 }
 
-static Status conv_shape(const double *value, const Shape *in, OpShapes *ret, Error *err)
+static Status conv_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
 {
     ConvShape s;
     uint32_t n = in[0].dim[0], side = (uint32_t)value[VALUE_KERNEL],

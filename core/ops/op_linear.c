@@ -11,7 +11,7 @@ static const Param linear_params[] = {
     { "features", PARAM_INT, 10, 1, 65536, NULL, "output features" },
 };
 
-static Status linear_shape(const double *value, const Shape *in, OpShapes *ret, Error *err)
+static Status linear_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
 {
     uint32_t n = in[0].dim[0], i = in[0].dim[1], o = (uint32_t)value[VALUE_FEATURES];
 

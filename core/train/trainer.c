@@ -71,8 +71,8 @@ static Status plan_training(Trainer *t, Error *err)
     for (; t->plans < 2 && sizes[t->plans] > 0; t->plans++) {
         PlanSpec spec = { .images = sizes[t->plans],
                           .training = true,
-                          .weight_gradients = true,
-                          .output = t->network.loss,
+                          .gradients = GRADIENT_TRAINED,
+                          .output = t->network.training_loss,
                           .gradient_to = NODE_NONE,
                           .keep = { t->network.logits, NODE_NONE } };
         Status s = plan_init(&t->plan[t->plans], &t->network.graph, &spec, err);
@@ -259,7 +259,12 @@ uint64_t trainer_step(const Trainer *t)
 
 static RunContext run_context(const Trainer *t)
 {
-    return (RunContext){ t->pool, t->kernels, t->network.weights, t->gradients };
+    return (RunContext){ .pool = t->pool,
+                         .kernels = t->kernels,
+                         .weights = t->network.weights,
+                         .gradients = t->gradients,
+                         .seed = t->spec.seed,
+                         .step = (uint32_t)t->step };
 }
 
 static void shuffle(Trainer *t, uint64_t epoch)
@@ -312,13 +317,13 @@ static Status train_step(Trainer *t, StepReport *ret, Error *err)
     loader_batch(&t->loader, t->pool, &batch, plan_tensor(plan, t->network.image).data, t->labels);
     batch_targets(t->labels, count, plan_tensor(plan, t->network.target));
     run_forward(plan, &context);
-    losses = plan_tensor(plan, t->network.loss);
+    losses = plan_tensor(plan, t->network.training_loss);
     logits = plan_tensor(plan, t->network.logits);
     batch_score(&losses, &logits, t->labels, &sums.loss, &sums.correct);
     if (!isfinite(sums.loss))
         return error_set(err, STATUS_DIVERGED, "the loss is not finite at step %llu",
                          (unsigned long long)(t->step + 1));
-    seed = plan_gradient(plan, t->network.loss);
+    seed = plan_gradient(plan, t->network.training_loss);
     for (uint32_t i = 0; i < count; i++)
         seed.data[i] = 1 / (real)count;
     memset(t->gradients, 0, t->network.graph.weight_numbers * sizeof *t->gradients);

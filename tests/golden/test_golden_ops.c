@@ -232,7 +232,7 @@ static void run_case(const StFile *file, const Case *c, const Kernels *kernels, 
     Error err = { 0 };
     size_t count;
 
-    if (c->op->shape(c->value, c->in, &shapes, &err) != STATUS_OK)
+    if (c->op->shape(c->value, c->in, c->op->inputs, &shapes, &err) != STATUS_OK)
         fail_msg("%s: %s", c->name, error_message(&err));
     assert_int_equal(arena_init(&arena, ARENA_BYTES, NULL), STATUS_OK);
     count = shape_count(&shapes.out);

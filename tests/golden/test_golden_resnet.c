@@ -111,7 +111,7 @@ static void rig_init(Rig *rig, const StFile *file, uint32_t seed, const char *ac
     ok(plan_init(&rig->plan, &rig->network.graph,
                  &(PlanSpec){ .images = rig->images,
                               .training = true,
-                              .weight_gradients = true,
+                              .gradients = GRADIENT_TRAINED,
                               .output = rig->network.loss,
                               .gradient_to = NODE_NONE,
                               .keep = { rig->network.logits, NODE_NONE } },

@@ -319,7 +319,9 @@ static void forward(Rig *rig, float *ret_layer, float *ret_logits)
                       .output = rig->network.logits,
                       .gradient_to = NODE_NONE,
                       .keep = { layer, NODE_NONE } };
-    RunContext context = { rig->pool, kernels_available()[0], rig->network.weights, NULL };
+    RunContext context = { .pool = rig->pool,
+                           .kernels = kernels_available()[0],
+                           .weights = rig->network.weights };
     Plan plan;
     Arena memory;
 

@@ -159,7 +159,7 @@ static void rig_init(Rig *rig, const Case *c, bool training)
     param_defaults(&rig->op->described, rig->value);
     for (const Value *v = c->value; v->name != NULL; v++)
         rig->value[param_find(&rig->op->described, v->name)] = v->value;
-    if (rig->op->shape(rig->value, c->in, &rig->shapes, &err) != STATUS_OK)
+    if (rig->op->shape(rig->value, c->in, rig->op->inputs, &rig->shapes, &err) != STATUS_OK)
         fail_msg("%s: %s", c->op, error_message(&err));
     for (uint32_t k = 0; k < rig->op->inputs; k++) {
         rig->in_count[k] = shape_count(&c->in[k]);

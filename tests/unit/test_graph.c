@@ -253,7 +253,7 @@ static void naive_call(const Naive *n, NodeId i, Tensor in[2], real *weight[4], 
 {
     const Node *node = &n->graph->node[i];
 
-    for (uint32_t k = 0; k < node->op->inputs; k++)
+    for (uint32_t k = 0; k < node->inputs; k++)
         in[k] = (Tensor){ n->value[node->input[k]], n->shapes[node->input[k]].out };
     for (uint32_t k = 0; k < n->shapes[i].weights; k++)
         weight[k] = n->weights + n->graph->weight[node->first_weight + k].offset;
@@ -280,9 +280,9 @@ static void naive_forward(Naive *n, Pool *pool)
         } else {
             Shape shape[2];
 
-            for (uint32_t k = 0; k < node->op->inputs; k++)
+            for (uint32_t k = 0; k < node->inputs; k++)
                 shape[k] = n->shapes[node->input[k]].out;
-            assert_int_equal(node->op->shape(node->value, shape, &n->shapes[i], NULL), STATUS_OK);
+            assert_int_equal(node->op->shape(node->value, shape, node->inputs, &n->shapes[i], NULL), STATUS_OK);
         }
         n->value[i] = zeroed(shape_count(&n->shapes[i].out), sizeof(real));
         n->gradient[i] = zeroed(shape_count(&n->shapes[i].out), sizeof(real));
@@ -314,7 +314,7 @@ static void naive_backward(Naive *n, Pool *pool)
         naive_call(n, i, in, weight, &call);
         call.pool = pool;
         call.out_gradient = n->gradient[i];
-        for (uint32_t k = 0; k < node->op->inputs; k++) {
+        for (uint32_t k = 0; k < node->inputs; k++) {
             call.in_gradient[k] = n->gradient[node->input[k]];
             call.accumulate[k] = n->written[node->input[k]];
             n->written[node->input[k]] = true;
@@ -416,8 +416,10 @@ static void exact_bytes(const Plan *plan)
 static void check_plan(const Graph *g, const Naive *naive, const PlanSpec *spec, Pool *pool)
 {
     real *weights = random_weights(g), *gradients = zeroed(g->weight_numbers, sizeof *gradients);
-    RunContext context = { pool, kernels_available()[0], weights,
-                           spec->weight_gradients ? gradients : NULL };
+    RunContext context = { .pool = pool,
+                           .kernels = kernels_available()[0],
+                           .weights = weights,
+                           .gradients = spec->gradients != 0 ? gradients : NULL };
     Plan plan = { 0 };
     void *memory;
 
@@ -439,7 +441,7 @@ static void check_plan(const Graph *g, const Naive *naive, const PlanSpec *spec,
         run_backward(&plan, &context);
         same_kept(&plan, naive);
     }
-    if (spec->weight_gradients)
+    if (spec->gradients != 0)
         same("weights' gradients", 0, gradients, naive->gradients, g->weight_numbers);
     if (spec->gradient_to != NODE_NONE) {
         Tensor t = plan_gradient(&plan, spec->gradient_to);
@@ -462,7 +464,7 @@ static void check_plans(const Graph *g, NodeId output, uint32_t images, bool tra
         NodeId to = i <= output ? i : NODE_NONE;
         PlanSpec spec = { .images = images,
                           .training = training,
-                          .weight_gradients = i % 2 == 1 || to == NODE_NONE,
+                          .gradients = i % 2 == 1 || to == NODE_NONE ? GRADIENT_TRAINED : 0,
                           .output = output,
                           .gradient_to = to,
                           .keep = { (i * 5 + 1) % output, (i * 3 + 2) % output, NODE_NONE } };
@@ -472,7 +474,7 @@ static void check_plans(const Graph *g, NodeId output, uint32_t images, bool tra
         check_plan(g, &naive, &spec, pool);
         spec.keep[0] = NODE_NONE;
         check_plan(g, &naive, &spec, pool);
-        spec.weight_gradients = !spec.weight_gradients;
+        spec.gradients ^= GRADIENT_TRAINED;
         check_plan(g, &naive, &spec, pool);
     }
     naive_clear(&naive);
@@ -550,7 +552,7 @@ static size_t bytes_of(const Network *n, bool training, uint32_t images)
 {
     PlanSpec spec = { .images = images,
                       .training = training,
-                      .weight_gradients = training,
+                      .gradients = training ? GRADIENT_TRAINED : 0,
                       .output = n->loss,
                       .gradient_to = NODE_NONE,
                       .keep = { n->logits, NODE_NONE } };
