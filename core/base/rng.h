@@ -19,6 +19,7 @@ typedef enum RngPurpose {
     RNG_TEST = 6,
     RNG_OPERATION = 7, /* what an operation draws; see rng_at_node() */
     RNG_MIX = 8,       /* draws for a whole batch; epoch = step */
+    RNG_FILES = 9,     /* the order of a folder data set's images; epoch = 0 train, 1 test */
 } RngPurpose;
 
 typedef struct Rng {

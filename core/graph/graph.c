@@ -177,7 +177,7 @@ NodeId graph_node_of(Graph *graph, const char *op, const char *name, const NodeI
     if (id == NODE_NONE)
         return id;
     add_weights(graph, id);
-    if (name[0] != '\0')
+    if (name[0] != '\0' && inputs > 0) /* a parameter is no place to look at */
         graph_layer(graph, name, id);
     return id;
 }

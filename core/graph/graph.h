@@ -65,8 +65,8 @@ void graph_clear(Graph *graph);
 NodeId graph_input(Graph *graph, const char *name, Shape one);
 /*
  * Appends a node; its parameters not named in `params` (NULL: all) have their defaults. A non-empty
- * name makes it a layer. `b` is NODE_NONE for operations of one input, and so is `a` for those of
- * none.
+ * name makes it a layer, if it has inputs. `b` is NODE_NONE for operations of one input, and so is
+ * `a` for those of none.
  */
 NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, NodeId b,
                   const GraphParam *params);

@@ -248,17 +248,35 @@ static int larger_first(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int lower_first(const void *a, const void *b)
-{
-    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
+/* A placed buffer, with what placing others asks about it side by side in memory. */
+typedef struct Placed {
+    size_t offset, end;
+    uint32_t first, last;
+} Placed;
 
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
+/* The lowest offset where `size` bytes are free while `b` lives. `placed` is sorted by offset. */
+static size_t free_offset(const Buffer *b, size_t size, const Placed *placed, size_t count)
+{
+    size_t offset = 0;
+
+    for (size_t k = 0; k < count && placed[k].offset < offset + size; k++)
+        if (placed[k].end > offset && placed[k].first <= b->last && b->first <= placed[k].last)
+            offset = placed[k].end;
+    return offset;
 }
 
-/* Gives every buffer its offset; returns the total. order: room for 6n pointers. */
-static size_t pack(Planner *p, Buffer **order)
+static void insert(Placed *placed, size_t count, const Placed *one)
 {
-    Buffer **meeting = order + 3 * p->n;
+    size_t at = count;
+
+    for (; at > 0 && placed[at - 1].offset > one->offset; at--)
+        placed[at] = placed[at - 1];
+    placed[at] = *one;
+}
+
+/* Gives every buffer its offset; returns the total. Room for 3n each in `order` and `placed`. */
+static size_t pack(Planner *p, Buffer **order, Placed *placed)
+{
     size_t total = 0, count = 0;
 
     for (uint32_t i = 0; i < 3 * p->n; i++)
@@ -267,25 +285,17 @@ static size_t pack(Planner *p, Buffer **order)
     qsort(order, count, sizeof *order, larger_first);
     for (size_t i = 0; i < count; i++) {
         Buffer *b = order[i];
-        size_t size = arena_round(b->bytes), met = 0;
+        size_t size = arena_round(b->bytes);
 
-        for (size_t k = 0; k < i; k++)
-            if (order[k]->first <= b->last && b->first <= order[k]->last)
-                meeting[met++] = order[k];
-        qsort(meeting, met, sizeof *meeting, lower_first);
-        for (size_t k = 0; k < met; k++) {
-            if (meeting[k]->offset >= b->offset + size)
-                break;
-            if (meeting[k]->offset + arena_round(meeting[k]->bytes) > b->offset)
-                b->offset = meeting[k]->offset + arena_round(meeting[k]->bytes);
-        }
+        b->offset = free_offset(b, size, placed, i);
+        insert(placed, i, &(Placed){ b->offset, b->offset + size, b->first, b->last });
         if (b->offset + size > total)
             total = b->offset + size;
     }
     return total;
 }
 
-static Status planner_run(Planner *p, Buffer **order, Error *err)
+static Status planner_run(Planner *p, Buffer **order, Placed *placed, Error *err)
 {
     Plan *plan = p->plan;
     size_t scratch = 0;
@@ -298,7 +308,7 @@ static Status planner_run(Planner *p, Buffer **order, Error *err)
     place_activations(p);
     place_gradients(p);
     place_saved(p, &scratch);
-    plan->scratch = pack(p, order);
+    plan->scratch = pack(p, order, placed);
     plan->bytes = plan->scratch + arena_round(scratch);
     for (NodeId i = 0; i < p->n; i++) {
         NodePlan *np = &plan->node[i];
@@ -327,15 +337,17 @@ Status plan_init(Plan *plan, const Graph *graph, const PlanSpec *spec, Error *er
         .last_use = calloc(n, sizeof *p.last_use),
         .writers = calloc(n, sizeof *p.writers),
     };
-    Buffer **order = calloc(6 * (size_t)n, sizeof *order);
+    Buffer **order = calloc(3 * (size_t)n, sizeof *order);
+    Placed *placed = calloc(3 * (size_t)n, sizeof *placed);
     Status s;
 
     assert(spec->output < n && spec->images > 0);
     if (made.node == NULL || p.buffer == NULL || p.owner == NULL || p.last_use == NULL ||
-        p.writers == NULL || order == NULL)
+        p.writers == NULL || order == NULL || placed == NULL)
         s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a plan");
     else
-        s = planner_run(&p, order, err);
+        s = planner_run(&p, order, placed, err);
+    free(placed);
     free(order);
     free(p.writers);
     free(p.last_use);

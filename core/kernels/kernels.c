@@ -56,7 +56,7 @@ Status kernels_select(const char *name, const Kernels **ret, Error *err)
     const Kernels *const *list = kernels_available();
     char names[128] = "";
 
-    if (name == NULL)
+    if (name == NULL || name[0] == '\0')
         name = getenv("LEASED_KERNELS");
     if (name == NULL || name[0] == '\0') {
         *ret = list[0];
@@ -71,6 +71,6 @@ Status kernels_select(const char *name, const Kernels **ret, Error *err)
         }
         snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", list[i]->name);
     }
-    return error_set(err, STATUS_INVALID, "no kernel family \"%s\" on this CPU; there are: %s",
+    return error_set(err, STATUS_INVALID, "no kernel family \"%.32s\" on this CPU; there are: %s",
                      name, names);
 }

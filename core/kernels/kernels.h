@@ -19,13 +19,27 @@
 #include "core/base/error.h"
 #include "core/base/real.h"
 
-/* One convolution on one block of images: x [H,W,n,I] -> y [OH,OW,n,O], w [kH,kW,I,O]. */
+/*
+ * One convolution on one block of images: x [H,W,n,I] -> y [OH,OW,n,O], w [kH,kW,I/groups,O]; a
+ * group's outputs are neighbours. Output o meets, through tap t, the input o*stride + t*dilation -
+ * padding; what lies outside is 0. O*H*W*n and the like fit a size_t; I and O are multiples of
+ * groups, and each dimension stays below 2^31.
+ */
 typedef struct ConvShape {
     uint32_t n; /* images in the block, 1..16 */
     uint32_t h, w, in;
     uint32_t oh, ow, out;
-    uint32_t kernel, stride, padding;
+    uint32_t kernel_h, kernel_w, stride, padding_h, padding_w, dilation, groups;
 } ConvShape;
+
+/* One pooling of one block: x [H,W,n,C] -> y [OH,OW,n,C]; padding <= kernel/2, no window is
+ * without an input. */
+typedef struct PoolShape {
+    uint32_t n;
+    uint32_t h, w, c;
+    uint32_t oh, ow;
+    uint32_t kernel, stride, padding;
+} PoolShape;
 
 /* SGD as in PyTorch: g += decay*p; buf = momentum*buf + g; p -= lr*(nesterov ? g + momentum*buf :
  * buf). */
@@ -34,19 +48,31 @@ typedef struct SgdSpec {
     bool nesterov;
 } SgdSpec;
 
+/*
+ * Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019) as in PyTorch: coupled decay
+ * is added to the gradient, decoupled decay first scales p by 1 - lr*decay. m = beta1*m +
+ * (1 - beta1)*g; v = beta2*v + (1 - beta2)*g^2; p -= lr/(1 - beta1^step) *
+ * m/(sqrt(v)/sqrt(1 - beta2^step) + eps). In double, because 1 - beta2 is not exact in float.
+ */
+typedef struct AdamSpec {
+    double lr, beta1, beta2, eps, decay;
+    bool decoupled;
+    uint64_t step; /* of this update, from 1 */
+} AdamSpec;
+
 typedef struct Kernels {
     const char *name;
 
-    /* Rows [row0,row1) of y. */
+    /* Rows [row0,row1) of y; bias [O] or NULL. */
     void (*conv_forward)(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x,
-                         const real *w, real *y);
+                         const real *w, const real *bias, real *y);
     /* Rows [row0,row1) of dx, overwritten or added to. */
     void (*conv_backward_data)(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
                                const real *w, real *dx, bool accumulate);
-    /* Adds this block's part of output channels [out0,out1) of tap `tap` = ky*kernel+kx to dw [I,O]
-     * of that tap. */
-    void (*conv_backward_weights)(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1,
-                                  const real *x, const real *dy, real *dw_tap);
+    /* Adds this block's part of output channels [out0,out1) of taps [tap0,tap1) to dw, which has
+     * w's shape; tap = ky*kernel_w + kx. */
+    void (*conv_backward_weights)(const ConvShape *s, uint32_t tap0, uint32_t tap1, uint32_t out0,
+                                  uint32_t out1, const real *x, const real *dy, real *dw);
 
     /* c [m,n] = beta*c + a b, where a is [m,k] or, transposed, [k,m]; b is [k,n] or, transposed,
      * [n,k]. Row strides ld*. */
@@ -58,8 +84,18 @@ typedef struct Kernels {
     void (*relu_backward)(size_t count, const real *y, const real *dy, real *dx, bool accumulate);
     void (*gelu_forward)(size_t count, const real *x, real *y);
     void (*gelu_backward)(size_t count, const real *x, const real *dy, real *dx, bool accumulate);
+    void (*sigmoid_forward)(size_t count, const real *x, real *y);
+    /* dx (+)= dy (y - y*y), from the output. */
+    void (*sigmoid_backward)(size_t count, const real *y, const real *dy, real *dx,
+                             bool accumulate);
     void (*add)(size_t count, const real *a, const real *b, real *y);
+    /* y (+)= a*x */
+    void (*axpy)(size_t count, real a, const real *x, real *y, bool accumulate);
+    /* sum a*b */
+    double (*dot)(size_t count, const real *a, const real *b);
 
+    /* Per channel: sum[C] over the rows. */
+    void (*channel_sums)(size_t rows, size_t c, const real *x, double *sum);
     /* Per channel over the rows: mean[C] and m2[C] = sum (x - mean)^2. */
     void (*moments)(size_t rows, size_t c, const real *x, double *mean, double *m2);
     /* y = x*scale + shift, per channel. */
@@ -77,14 +113,34 @@ typedef struct Kernels {
     void (*mean_pool_backward)(size_t pixels, size_t n, size_t c, const real *dy, real *dx,
                                bool accumulate);
 
+    /* Rows [row0,row1) of y: the largest number of each window, the first one in row-major order
+     * where several are equal; a NaN wins (the last). tap = ky*kernel + kx of the one taken. */
+    void (*max_pool_forward)(const PoolShape *s, uint32_t row0, uint32_t row1, const real *x,
+                             real *y, real *tap);
+    /* Rows [row0,row1) of dx, overwritten or added to. */
+    void (*max_pool_backward)(const PoolShape *s, uint32_t row0, uint32_t row1, const real *dy,
+                              const real *tap, real *dx, bool accumulate);
+    /* Rows [row0,row1) of y: the mean over those inputs of each window that are there. */
+    void (*avg_pool_forward)(const PoolShape *s, uint32_t row0, uint32_t row1, const real *x,
+                             real *y);
+    void (*avg_pool_backward)(const PoolShape *s, uint32_t row0, uint32_t row1, const real *dy,
+                              real *dx, bool accumulate);
+
+    /* One block: y = x*g, a row g [nc] of factors (images times channels) for every pixel of
+     * x [pixels,nc]; and dx (+)= dy*g, dg (+)= sum of dy*x over the pixels. NULL: not wanted. */
+    void (*gate_forward)(size_t pixels, size_t nc, const real *x, const real *g, real *y);
+    void (*gate_backward)(size_t pixels, size_t nc, const real *x, const real *g, const real *dy,
+                          real *dx, bool accumulate_x, real *dg, bool accumulate_g);
+
     void (*sgd)(size_t count, const SgdSpec *s, const real *g, real *buf, real *p);
+    void (*adam)(size_t count, const AdamSpec *s, const real *g, real *m, real *v, real *p);
 } Kernels;
 
 extern const Kernels kernels_reference;
 
 /*
- * The family by name, or, for NULL, the best one that this CPU runs (LEASED_KERNELS in the
- * environment names another). STATUS_INVALID lists the names.
+ * The family by name, or, for NULL or "", the one that LEASED_KERNELS in the environment names, or
+ * else the best one that this CPU runs. STATUS_INVALID lists the names.
  */
 CHECKED Status kernels_select(const char *name, const Kernels **ret, Error *err);
 /* The families that this CPU runs, best first, NULL-terminated; `reference` last. */

@@ -2,112 +2,7 @@
  * Every kernel once more, straight from its formula, with sums in double: slow and obviously right.
  * Tests hold the families to it.
  */
-#include "core/kernels/kernels.h"
-
-static size_t tap_input(uint32_t o, uint32_t stride, uint32_t tap, uint32_t padding, uint32_t size)
-{
-    uint32_t shifted = o * stride + tap;
-
-    return shifted >= padding && shifted - padding < size ? shifted - padding : SIZE_MAX;
-}
-
-/* x at (ih,iw,image,channel) of a block. */
-static size_t at(size_t width, size_t n, size_t c, size_t row, size_t col, size_t image,
-                 size_t channel)
-{
-    return ((row * width + col) * n + image) * c + channel;
-}
-
-typedef void TapBody(const ConvShape *s, size_t in, size_t out, size_t weight, const void *context);
-
-/* Every multiply of a convolution with output row in [row0,row1) and tap in [tap0,tap1). */
-static void each_multiply(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t tap0,
-                          uint32_t tap1, TapBody *body, const void *context)
-{
-    for (uint32_t oh = row0; oh < row1; oh++)
-        for (uint32_t ow = 0; ow < s->ow; ow++)
-            for (uint32_t tap = tap0; tap < tap1; tap++) {
-                size_t ih = tap_input(oh, s->stride, tap / s->kernel, s->padding, s->h);
-                size_t iw = tap_input(ow, s->stride, tap % s->kernel, s->padding, s->w);
-
-                if (ih == SIZE_MAX || iw == SIZE_MAX)
-                    continue;
-                for (uint32_t image = 0; image < s->n; image++)
-                    for (uint32_t i = 0; i < s->in; i++)
-                        for (uint32_t o = 0; o < s->out; o++)
-                            body(s, at(s->w, s->n, s->in, ih, iw, image, i),
-                                 at(s->ow, s->n, s->out, oh, ow, image, o),
-                                 ((size_t)tap * s->in + i) * s->out + o, context);
-            }
-}
-
-typedef struct Pointers {
-    const real *a, *b;
-    real *ret;
-    size_t lo, hi; /* of ret */
-    size_t base;   /* of weights */
-} Pointers;
-
-static void forward_multiply(const ConvShape *s, size_t in, size_t out, size_t weight,
-                             const void *context)
-{
-    const Pointers *p = context;
-
-    (void)s;
-    p->ret[out] += p->a[in] * p->b[weight];
-}
-
-static void conv_forward(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x,
-                         const real *w, real *y)
-{
-    Pointers p = { .a = x, .b = w, .ret = y };
-    size_t row = (size_t)s->ow * s->n * s->out;
-
-    for (size_t i = row0 * row; i < row1 * row; i++)
-        y[i] = 0;
-    each_multiply(s, row0, row1, 0, s->kernel * s->kernel, forward_multiply, &p);
-}
-
-static void data_multiply(const ConvShape *s, size_t in, size_t out, size_t weight,
-                          const void *context)
-{
-    const Pointers *p = context;
-
-    (void)s;
-    if (in >= p->lo && in < p->hi)
-        p->ret[in] += p->a[out] * p->b[weight];
-}
-
-static void conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
-                               const real *w, real *dx, bool accumulate)
-{
-    size_t row = (size_t)s->w * s->n * s->in;
-    Pointers p = { .a = dy, .b = w, .ret = dx, .lo = row0 * row, .hi = row1 * row };
-
-    for (size_t i = p.lo; i < p.hi && !accumulate; i++)
-        dx[i] = 0;
-    each_multiply(s, 0, s->oh, 0, s->kernel * s->kernel, data_multiply, &p);
-}
-
-static void weights_multiply(const ConvShape *s, size_t in, size_t out, size_t weight,
-                             const void *context)
-{
-    const Pointers *p = context;
-    size_t o = weight % s->out;
-
-    if (o >= p->lo && o < p->hi)
-        p->ret[weight - p->base] += p->a[in] * p->b[out];
-}
-
-static void conv_backward_weights(const ConvShape *s, uint32_t tap, uint32_t out0, uint32_t out1,
-                                  const real *x, const real *dy, real *dw_tap)
-{
-    Pointers p = {
-        .a = x, .b = dy, .ret = dw_tap, .lo = out0, .hi = out1, .base = (size_t)tap * s->in * s->out
-    };
-
-    each_multiply(s, 0, s->oh, tap, tap + 1, weights_multiply, &p);
-}
+#include "core/kernels/reference.h"
 
 static void gemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const real *a,
                  size_t lda, const real *b, size_t ldb, real beta, real *c, size_t ldc)
@@ -123,11 +18,6 @@ static void gemm(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const
         }
 }
 
-static real put(real old, double value, bool accumulate)
-{
-    return accumulate ? (real)((double)old + value) : (real)value;
-}
-
 static void relu_forward(size_t count, const real *x, real *y)
 {
     for (size_t i = 0; i < count; i++)
@@ -137,7 +27,7 @@ static void relu_forward(size_t count, const real *x, real *y)
 static void relu_backward(size_t count, const real *y, const real *dy, real *dx, bool accumulate)
 {
     for (size_t i = 0; i < count; i++)
-        dx[i] = put(dx[i], y[i] > 0 ? (double)dy[i] : 0, accumulate);
+        dx[i] = reference_put(dx[i], y[i] > 0 ? (double)dy[i] : 0, accumulate);
 }
 
 static double normal_cdf(double x)
@@ -157,14 +47,50 @@ static void gelu_backward(size_t count, const real *x, const real *dy, real *dx,
         double v = (double)x[i],
                slope = normal_cdf(v) + v * 0.39894228040143267794 * exp(-0.5 * v * v);
 
-        dx[i] = put(dx[i], (double)dy[i] * slope, accumulate);
+        dx[i] = reference_put(dx[i], (double)dy[i] * slope, accumulate);
     }
+}
+
+static void sigmoid_forward(size_t count, const real *x, real *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = (real)(1 / (1 + exp(-(double)x[i])));
+}
+
+static void sigmoid_backward(size_t count, const real *y, const real *dy, real *dx, bool accumulate)
+{
+    for (size_t i = 0; i < count; i++)
+        dx[i] = reference_put(dx[i], (double)dy[i] * (double)y[i] * (1 - (double)y[i]), accumulate);
 }
 
 static void add(size_t count, const real *a, const real *b, real *y)
 {
     for (size_t i = 0; i < count; i++)
         y[i] = a[i] + b[i];
+}
+
+static void axpy(size_t count, real a, const real *x, real *y, bool accumulate)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = reference_put(y[i], (double)a * (double)x[i], accumulate);
+}
+
+static double dot(size_t count, const real *a, const real *b)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+static void channel_sums(size_t rows, size_t c, const real *x, double *sum)
+{
+    for (size_t j = 0; j < c; j++) {
+        sum[j] = 0;
+        for (size_t r = 0; r < rows; r++)
+            sum[j] += (double)x[r * c + j];
+    }
 }
 
 static void moments(size_t rows, size_t c, const real *x, double *mean, double *m2)
@@ -208,7 +134,7 @@ static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, 
         double g = (double)a[j] * (double)dy[i] + (double)b[j] * ((double)x[i] - (double)mean[j]) +
                    (double)d[j];
 
-        dx[i] = put(dx[i], g, accumulate);
+        dx[i] = reference_put(dx[i], g, accumulate);
     }
 }
 
@@ -227,7 +153,27 @@ static void mean_pool_backward(size_t pixels, size_t n, size_t c, const real *dy
                                bool accumulate)
 {
     for (size_t i = 0; i < pixels * n * c; i++)
-        dx[i] = put(dx[i], (double)dy[i % (n * c)] / (double)pixels, accumulate);
+        dx[i] = reference_put(dx[i], (double)dy[i % (n * c)] / (double)pixels, accumulate);
+}
+
+static void gate_forward(size_t pixels, size_t nc, const real *x, const real *g, real *y)
+{
+    for (size_t i = 0; i < pixels * nc; i++)
+        y[i] = x[i] * g[i % nc];
+}
+
+static void gate_backward(size_t pixels, size_t nc, const real *x, const real *g, const real *dy,
+                          real *dx, bool accumulate_x, real *dg, bool accumulate_g)
+{
+    for (size_t j = 0; j < nc && dg != NULL; j++) {
+        double sum = 0;
+
+        for (size_t p = 0; p < pixels; p++)
+            sum += (double)dy[p * nc + j] * (double)x[p * nc + j];
+        dg[j] = reference_put(dg[j], sum, accumulate_g);
+    }
+    for (size_t i = 0; i < pixels * nc && dx != NULL; i++)
+        dx[i] = reference_put(dx[i], (double)dy[i] * (double)g[i % nc], accumulate_x);
 }
 
 static void sgd(size_t count, const SgdSpec *s, const real *g, real *buf, real *p)
@@ -242,22 +188,53 @@ static void sgd(size_t count, const SgdSpec *s, const real *g, real *buf, real *
     }
 }
 
+static void adam(size_t count, const AdamSpec *s, const real *g, real *m, real *v, real *p)
+{
+    double correction1 = 1 - pow(s->beta1, (double)s->step),
+           correction2 = 1 - pow(s->beta2, (double)s->step);
+
+    for (size_t i = 0; i < count; i++) {
+        double at = (double)p[i], grad = (double)g[i];
+
+        if (s->decoupled)
+            at -= s->lr * s->decay * at;
+        else
+            grad += s->decay * at;
+        m[i] = (real)(s->beta1 * (double)m[i] + (1 - s->beta1) * grad);
+        v[i] = (real)(s->beta2 * (double)v[i] + (1 - s->beta2) * grad * grad);
+        p[i] = (real)(at - s->lr * ((double)m[i] / correction1) /
+                               (sqrt((double)v[i] / correction2) + s->eps));
+    }
+}
+
 const Kernels kernels_reference = {
     .name = "reference",
-    .conv_forward = conv_forward,
-    .conv_backward_data = conv_backward_data,
-    .conv_backward_weights = conv_backward_weights,
+    .conv_forward = reference_conv_forward,
+    .conv_backward_data = reference_conv_backward_data,
+    .conv_backward_weights = reference_conv_backward_weights,
     .gemm = gemm,
     .relu_forward = relu_forward,
     .relu_backward = relu_backward,
     .gelu_forward = gelu_forward,
     .gelu_backward = gelu_backward,
+    .sigmoid_forward = sigmoid_forward,
+    .sigmoid_backward = sigmoid_backward,
     .add = add,
+    .axpy = axpy,
+    .dot = dot,
+    .channel_sums = channel_sums,
     .moments = moments,
     .scale_shift = scale_shift,
     .norm_sums = norm_sums,
     .norm_backward = norm_backward,
     .mean_pool = mean_pool,
     .mean_pool_backward = mean_pool_backward,
+    .max_pool_forward = reference_max_pool_forward,
+    .max_pool_backward = reference_max_pool_backward,
+    .avg_pool_forward = reference_avg_pool_forward,
+    .avg_pool_backward = reference_avg_pool_backward,
+    .gate_forward = gate_forward,
+    .gate_backward = gate_backward,
     .sgd = sgd,
+    .adam = adam,
 };

@@ -1,8 +1,6 @@
 /* A unit is a range of numbers: where they stand in the tensor does not matter. */
 #include "core/ops/elementwise.h"
 
-enum { UNIT_NUMBERS = 65536 };
-
 Status elementwise_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
                          Error *err)
 {
@@ -22,14 +20,14 @@ typedef struct Context {
 static void body(void *context, size_t u)
 {
     Context *c = context;
-    size_t at = u * UNIT_NUMBERS, rest = c->count - at;
+    size_t at = u * ELEMENTWISE_UNIT, rest = c->count - at;
 
-    c->unit(c->call, at, rest < UNIT_NUMBERS ? rest : UNIT_NUMBERS);
+    c->unit(c->call, at, rest < ELEMENTWISE_UNIT ? rest : ELEMENTWISE_UNIT);
 }
 
 void elementwise_run(const OpCall *call, ElementwiseUnit *unit)
 {
     Context c = { call, unit, shape_count(&call->out.shape) };
 
-    pool_run(call->pool, (c.count + UNIT_NUMBERS - 1) / UNIT_NUMBERS, body, &c);
+    pool_run(call->pool, (c.count + ELEMENTWISE_UNIT - 1) / ELEMENTWISE_UNIT, body, &c);
 }

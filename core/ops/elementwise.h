@@ -4,6 +4,8 @@
 
 #include "core/ops/op.h"
 
+enum { ELEMENTWISE_UNIT = 65536 }; /* numbers in a unit of work, but for the last */
+
 /* Output = shape of input 0; a second input must have the same. */
 CHECKED Status elementwise_shape(const double *value, const Shape *in, uint32_t inputs,
                                  OpShapes *ret, Error *err);

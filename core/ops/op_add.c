@@ -6,7 +6,8 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/op.h"
 
-static Status add_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
+static Status add_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                        Error *err)
 {
     if (!shape_equal(&in[0], &in[1]))
         return error_set(err, STATUS_BAD_SHAPE, "add wants two inputs of one shape");

@@ -2,7 +2,8 @@
  * batch_norm -- per channel:  y = weight (x - mean)/sqrt(var + eps) + bias.   Ioffe and Szegedy,
  * 2015.
  *
- * x, y: [N,H,W,C] (or [N,C]).  weight, bias, running_mean, running_var: [C].
+ * x, y: [N,H,W,C] (or [N,C]).  weight, bias, running_mean, running_var: [C]. Without `affine`
+ * there are neither weight nor bias (1 and 0); a frozen weight stays at 1 but is a parameter.
  * In training mean and (biased) variance are the batch's, over N, H and W; the running ones move by
  * `momentum`, the variance unbiased, as in PyTorch. Otherwise the running ones are used. saved:
  * [2,C], mean and 1/sqrt(var + eps) as used.
@@ -14,35 +15,42 @@
 
 #include "core/ops/op.h"
 
-enum { VALUE_EPS, VALUE_MOMENTUM };
-enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR };
+enum { VALUE_EPS, VALUE_MOMENTUM, VALUE_AFFINE, VALUE_FROZEN_WEIGHT };
+enum { WEIGHT, BIAS, AFFINE_WEIGHTS };
+enum { MEAN, VAR }; /* the running ones follow what is affine */
 
 static const Param norm_params[] = {
     { "eps", PARAM_REAL, 1e-5, 0, 1, NULL, "added to the variance" },
     { "momentum", PARAM_REAL, 0.1, 0, 1, NULL, "weight of this batch in the running statistics" },
+    { "affine", PARAM_BOOL, 1, 0, 1, NULL, "learn a weight and a bias for each channel" },
+    { "frozen_weight", PARAM_BOOL, 0, 0, 1, NULL, "the weight stays at 1" },
 };
 
 static Status norm_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
                          Error *err)
 {
     uint32_t c = in[0].rank == 0 ? 0 : in[0].dim[in[0].rank - 1];
+    uint32_t running = value[VALUE_AFFINE] != 0 ? AFFINE_WEIGHTS : 0;
 
-    (void)value;
     if (in[0].rank != 4 && in[0].rank != 2)
         return error_set(err, STATUS_BAD_SHAPE, "batch_norm wants [N,H,W,C] or [N,C], got rank %u",
                          in[0].rank);
     *ret = (OpShapes){
         .out = in[0],
-        .weights = 4,
-        .weight = { { "weight", shape1(c), WEIGHT_TRAINED, WEIGHT_PLAIN, INIT_ONE, 0 },
-                    { "bias", shape1(c), WEIGHT_TRAINED, WEIGHT_PLAIN, INIT_ZERO, 0 },
-                    { "running_mean", shape1(c), WEIGHT_STATISTIC, WEIGHT_PLAIN, INIT_ZERO, 0 },
-                    { "running_var", shape1(c), WEIGHT_STATISTIC, WEIGHT_PLAIN, INIT_ONE, 0 } },
+        .weights = running + 2,
+        .weight = { [WEIGHT] = { "weight", shape1(c),
+                                 value[VALUE_FROZEN_WEIGHT] != 0 ? WEIGHT_FROZEN : WEIGHT_TRAINED,
+                                 WEIGHT_PLAIN, INIT_ONE, 0 },
+                    [BIAS] = { "bias", shape1(c), WEIGHT_TRAINED, WEIGHT_PLAIN, INIT_ZERO, 0 } },
         .saved = 2 * (size_t)c,
         /* a pair of doubles a channel for each unit, then three rows of coefficients */
         .scratch_bytes =
             op_units(op_rows(&in[0]), c) * 2 * c * sizeof(double) + 3 * c * sizeof(real),
     };
+    ret->weight[running] =
+        (OpWeight){ "running_mean", shape1(c), WEIGHT_STATISTIC, WEIGHT_PLAIN, INIT_ZERO, 0 };
+    ret->weight[running + 1] =
+        (OpWeight){ "running_var", shape1(c), WEIGHT_STATISTIC, WEIGHT_PLAIN, INIT_ONE, 0 };
     return STATUS_OK;
 }
 
@@ -50,8 +58,10 @@ static Status norm_shape(const double *value, const Shape *in, uint32_t inputs, 
 typedef struct Cut {
     const OpCall *call;
     size_t rows, c, units;
-    double *sums;      /* [units,2,C] */
-    real *coefficient; /* [3,C] */
+    double *sums;              /* [units,2,C] */
+    real *coefficient;         /* [3,C] */
+    const real *weight, *bias; /* NULL: not affine */
+    real *const *running;      /* [2][C] */
 } Cut;
 
 static Cut cut_of(const OpCall *call)
@@ -62,6 +72,11 @@ static Cut cut_of(const OpCall *call)
     cut.units = op_units(cut.rows, cut.c);
     cut.sums = call->scratch;
     cut.coefficient = (real *)(cut.sums + cut.units * 2 * cut.c);
+    if (call->value[VALUE_AFFINE] != 0) {
+        cut.weight = call->weight[WEIGHT];
+        cut.bias = call->weight[BIAS];
+    }
+    cut.running = call->weight + (call->value[VALUE_AFFINE] != 0 ? AFFINE_WEIGHTS : 0);
     return cut;
 }
 
@@ -108,8 +123,8 @@ static void batch_statistics(const Cut *cut)
         call->saved[cut->c + j] = (real)(1 / sqrt(var + call->value[VALUE_EPS]));
         if (call->keep_statistics)
             continue;
-        call->weight[RUNNING_MEAN][j] += momentum * ((real)mean - call->weight[RUNNING_MEAN][j]);
-        call->weight[RUNNING_VAR][j] += momentum * ((real)unbiased - call->weight[RUNNING_VAR][j]);
+        cut->running[MEAN][j] += momentum * ((real)mean - cut->running[MEAN][j]);
+        cut->running[VAR][j] += momentum * ((real)unbiased - cut->running[VAR][j]);
     }
 }
 
@@ -130,16 +145,16 @@ static void norm_forward(const OpCall *call)
         batch_statistics(&cut);
     } else {
         for (size_t j = 0; j < cut.c; j++) {
-            call->saved[j] = call->weight[RUNNING_MEAN][j];
+            call->saved[j] = cut.running[MEAN][j];
             call->saved[cut.c + j] =
-                (real)(1 / sqrt((double)call->weight[RUNNING_VAR][j] + call->value[VALUE_EPS]));
+                (real)(1 / sqrt((double)cut.running[VAR][j] + call->value[VALUE_EPS]));
         }
     }
     for (size_t j = 0; j < cut.c; j++) {
-        real scale = call->weight[WEIGHT][j] * call->saved[cut.c + j];
+        real scale = (cut.weight != NULL ? cut.weight[j] : 1) * call->saved[cut.c + j];
 
         cut.coefficient[j] = scale;
-        cut.coefficient[cut.c + j] = call->weight[BIAS][j] - call->saved[j] * scale;
+        cut.coefficient[cut.c + j] = (cut.bias != NULL ? cut.bias[j] : 0) - call->saved[j] * scale;
     }
     pool_run(call->pool, cut.units, scale_shift_unit, &cut);
 }
@@ -175,23 +190,25 @@ static void backward_unit(void *context, size_t u)
 static void norm_backward(const OpCall *call)
 {
     Cut cut = cut_of(call);
-    bool sums = call->training || call->weight_gradient[WEIGHT] != NULL;
+    real *dw = cut.weight != NULL ? call->weight_gradient[WEIGHT] : NULL,
+         *db = cut.weight != NULL ? call->weight_gradient[BIAS] : NULL;
+    bool sums = call->training || dw != NULL || db != NULL;
 
     if (sums)
         pool_run(call->pool, cut.units, sums_unit, &cut);
     for (size_t j = 0; j < cut.c; j++) {
         double dy = 0, dyx = 0, r = (double)call->saved[cut.c + j],
-               wr = (double)call->weight[WEIGHT][j] * r;
+               wr = cut.weight != NULL ? (double)cut.weight[j] * r : r;
         double rows = (double)cut.rows;
 
         for (size_t u = 0; u < cut.units && sums; u++) {
             dy += cut.sums[u * 2 * cut.c + j];
             dyx += cut.sums[(u * 2 + 1) * cut.c + j];
         }
-        if (call->weight_gradient[WEIGHT] != NULL) {
-            call->weight_gradient[WEIGHT][j] += (real)(dyx * r);
-            call->weight_gradient[BIAS][j] += (real)dy;
-        }
+        if (dw != NULL)
+            dw[j] += (real)(dyx * r);
+        if (db != NULL)
+            db[j] += (real)dy;
         cut.coefficient[j] = (real)wr;
         cut.coefficient[cut.c + j] = call->training ? (real)(-wr * r * r * dyx / rows) : 0;
         cut.coefficient[2 * cut.c + j] = call->training ? (real)(-wr * dy / rows) : 0;
@@ -201,7 +218,7 @@ static void norm_backward(const OpCall *call)
 }
 
 const Op op_batch_norm = {
-    .described = { "batch_norm", "batch normalisation with running statistics", norm_params, 2 },
+    .described = { "batch_norm", "batch normalisation with running statistics", norm_params, 4 },
     .inputs = 1,
     .flags = OP_GRADIENT_INPLACE | OP_NEEDS_INPUT | OP_COUNTS_BATCHES,
     .shape = norm_shape,

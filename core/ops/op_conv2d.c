@@ -1,24 +1,46 @@
 /*
- * conv2d -- square convolution without bias.   x: [N,H,W,I], weight: [O,I,k,k] (in memory
- * [k,k,I,O]), y: [N,OH,OW,O].
+ * conv2d -- convolution.   x: [N,H,W,I], weight: [O,I/g,kH,kW] (in memory [kH,kW,I/g,O]), bias: [O]
+ * if asked for, y: [N,OH,OW,O].
  *
  * Units: forward and input gradient, (block of images, group of rows). The weights' gradient sums
  * over images, so its units must not share a sum: where the weights are small beside the images,
  * each block of images has a partial gradient of its own in scratch, and the partials are added in
- * block order; else a unit is a (tap, half of the output channels) and walks the blocks in order.
- * The choice depends on shapes alone.
+ * block order; else a unit is a (tap, part of the output channels) and walks the blocks in order.
+ * The bias sums a block a unit, then adds the blocks in order. The choice depends on shapes alone.
  */
 #include <string.h>
 
 #include "core/ops/op.h"
 
-enum { VALUE_CHANNELS, VALUE_KERNEL, VALUE_STRIDE, VALUE_PADDING };
+enum {
+    VALUE_CHANNELS,
+    VALUE_KERNEL,
+    VALUE_KERNEL_WIDTH,
+    VALUE_STRIDE,
+    VALUE_PADDING,
+    VALUE_PADDING_WIDTH,
+    VALUE_DILATION,
+    VALUE_GROUPS,
+    VALUE_BIAS,
+    VALUE_FROZEN,
+    VALUE_DIRAC,
+    VALUES,
+};
+enum { WEIGHT, BIAS };
 
 static const Param conv_params[] = {
     { "channels", PARAM_INT, 64, 1, 65536, NULL, "output channels" },
-    { "kernel", PARAM_INT, 3, 1, 15, NULL, "side of the kernel" },
+    { "kernel", PARAM_INT, 3, 1, 15, NULL, "side of the kernel, or its height" },
+    { "kernel_width", PARAM_INT, 0, 0, 15, NULL, "width of the kernel; 0: as its height" },
     { "stride", PARAM_INT, 1, 1, 8, NULL, "step between output pixels" },
-    { "padding", PARAM_INT, 0, 0, 14, NULL, "zeros around the image" },
+    { "padding", PARAM_INT, 0, 0, 64, NULL, "zeros around the image, or above and below it" },
+    { "padding_width", PARAM_INT, -1, -1, 64, NULL,
+      "zeros left and right; -1: as above and below" },
+    { "dilation", PARAM_INT, 1, 1, 8, NULL, "step between the kernel's input pixels" },
+    { "groups", PARAM_INT, 1, 1, 65536, NULL, "parts of the channels that do not meet" },
+    { "bias", PARAM_BOOL, 0, 0, 1, NULL, "a number added to each output channel" },
+    { "frozen", PARAM_BOOL, 0, 0, 1, NULL, "the weight is counted and stored, but never trained" },
+    { "dirac", PARAM_BOOL, 0, 0, 1, NULL, "start with the first outputs repeating the inputs" },
 };
 
 enum {
@@ -27,22 +49,46 @@ enum {
     PARTIAL_BLOCKS_MIN = 4,
 };
 
-static ConvShape conv_shape_of(const double *value, const Shape *in)
+/* Everything but oh and ow. */
+static ConvShape conv_params_of(const double *value, const Shape *in)
 {
     ConvShape s = { .n = BLOCK_IMAGES, .h = in->dim[1], .w = in->dim[2], .in = in->dim[3] };
 
-    s.kernel = (uint32_t)value[VALUE_KERNEL];
-    s.stride = (uint32_t)value[VALUE_STRIDE];
-    s.padding = (uint32_t)value[VALUE_PADDING];
     s.out = (uint32_t)value[VALUE_CHANNELS];
-    s.oh = (s.h + 2 * s.padding - s.kernel) / s.stride + 1;
-    s.ow = (s.w + 2 * s.padding - s.kernel) / s.stride + 1;
+    s.kernel_h = (uint32_t)value[VALUE_KERNEL];
+    s.kernel_w = value[VALUE_KERNEL_WIDTH] > 0 ? (uint32_t)value[VALUE_KERNEL_WIDTH] : s.kernel_h;
+    s.stride = (uint32_t)value[VALUE_STRIDE];
+    s.padding_h = (uint32_t)value[VALUE_PADDING];
+    s.padding_w =
+        value[VALUE_PADDING_WIDTH] >= 0 ? (uint32_t)value[VALUE_PADDING_WIDTH] : s.padding_h;
+    s.dilation = (uint32_t)value[VALUE_DILATION];
+    s.groups = (uint32_t)value[VALUE_GROUPS];
     return s;
+}
+
+/* The pixels that a kernel of `taps` spans. */
+static uint32_t span(uint32_t taps, uint32_t dilation)
+{
+    return (taps - 1) * dilation + 1;
+}
+
+static ConvShape conv_shape_of(const double *value, const Shape *in)
+{
+    ConvShape s = conv_params_of(value, in);
+
+    s.oh = (s.h + 2 * s.padding_h - span(s.kernel_h, s.dilation)) / s.stride + 1;
+    s.ow = (s.w + 2 * s.padding_w - span(s.kernel_w, s.dilation)) / s.stride + 1;
+    return s;
+}
+
+static uint32_t tap_count(const ConvShape *s)
+{
+    return s->kernel_h * s->kernel_w;
 }
 
 static size_t weight_count(const ConvShape *s)
 {
-    return (size_t)s->kernel * s->kernel * s->in * s->out;
+    return (size_t)tap_count(s) * (s->in / s->groups) * s->out;
 }
 
 static bool keeps_partials(const ConvShape *s, uint32_t images)
@@ -50,29 +96,63 @@ static bool keeps_partials(const ConvShape *s, uint32_t images)
     return weight_count(s) <= PARTIAL_WEIGHTS_MAX && block_count(images) >= PARTIAL_BLOCKS_MIN;
 }
 
-static Status conv_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
+static size_t scratch_of(const ConvShape *s, const double *value, uint32_t images)
+{
+    size_t blocks = block_count(images),
+           partials = keeps_partials(s, images) ? blocks * weight_count(s) * sizeof(real) : 0,
+           sums = value[VALUE_BIAS] != 0 ? blocks * s->out * sizeof(double) : 0;
+
+    return partials > sums ? partials : sums; /* one after the other */
+}
+
+static Status conv_check(const double *value, const Shape *in, Error *err)
 {
     ConvShape s;
-    uint32_t n = in[0].dim[0], side = (uint32_t)value[VALUE_KERNEL],
-             pad = 2 * (uint32_t)value[VALUE_PADDING];
+    uint32_t high, wide;
 
-    if (in[0].rank != 4)
-        return error_set(err, STATUS_BAD_SHAPE, "conv2d wants [N,H,W,C], got rank %u", in[0].rank);
-    if (in[0].dim[1] + pad < side || in[0].dim[2] + pad < side)
+    if (in->rank != 4)
+        return error_set(err, STATUS_BAD_SHAPE, "conv2d wants [N,H,W,C], got rank %u", in->rank);
+    s = conv_params_of(value, in);
+    high = span(s.kernel_h, s.dilation);
+    wide = span(s.kernel_w, s.dilation);
+    if (s.h + 2 * s.padding_h < high || s.w + 2 * s.padding_w < wide)
         return error_set(err, STATUS_BAD_SHAPE,
-                         "conv2d: a kernel of %u does not fit an image of %ux%u with padding %u",
-                         side, in[0].dim[1], in[0].dim[2], pad / 2);
-    if (pad / 2 >= side)
+                         "conv2d: a kernel that spans %ux%u pixels does not fit an image of %ux%u "
+                         "with a padding of %ux%u",
+                         high, wide, s.h, s.w, s.padding_h, s.padding_w);
+    if (s.in % s.groups != 0 || s.out % s.groups != 0)
         return error_set(err, STATUS_BAD_SHAPE,
-                         "conv2d: padding %u must be less than the kernel's %u", pad / 2, side);
+                         "conv2d: groups must divide the %u input channels and the %u output "
+                         "channels, %u does not",
+                         s.in, s.out, s.groups);
+    if (value[VALUE_DIRAC] != 0 && s.groups > 1)
+        return error_set(err, STATUS_BAD_SHAPE, "conv2d: dirac wants groups 1, not %u", s.groups);
+    return STATUS_OK;
+}
+
+static Status conv_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                         Error *err)
+{
+    Status status = conv_check(value, &in[0], err);
+    uint32_t n = in[0].dim[0], fan_in;
+    ConvShape s;
+
+    (void)inputs;
+    if (status != STATUS_OK)
+        return status;
     s = conv_shape_of(value, &in[0]);
+    fan_in = s.in / s.groups * tap_count(&s);
     *ret = (OpShapes){
         .out = shape4(n, s.oh, s.ow, s.out),
-        .weights = 1,
-        .weight = { { "weight", shape4(s.out, s.in, s.kernel, s.kernel), WEIGHT_TRAINED,
-                      WEIGHT_CONV, INIT_UNIFORM, s.in * s.kernel * s.kernel } },
-        .scratch_bytes =
-            keeps_partials(&s, n) ? block_count(n) * weight_count(&s) * sizeof(real) : 0,
+        .weights = value[VALUE_BIAS] != 0 ? 2 : 1,
+        .weight = { { "weight", shape4(s.out, s.in / s.groups, s.kernel_h, s.kernel_w),
+                      value[VALUE_FROZEN] != 0 ? WEIGHT_FROZEN : WEIGHT_TRAINED, WEIGHT_CONV,
+                      value[VALUE_DIRAC] != 0    ? INIT_DIRAC
+                      : value[VALUE_FROZEN] != 0 ? INIT_WHITEN
+                                                 : INIT_UNIFORM,
+                      fan_in },
+                    { "bias", shape1(s.out), WEIGHT_TRAINED, WEIGHT_PLAIN, INIT_UNIFORM, fan_in } },
+        .scratch_bytes = scratch_of(&s, value, n),
         .flops = 2.0 * n * s.oh * s.ow * (double)weight_count(&s),
     };
     return STATUS_OK;
@@ -129,8 +209,10 @@ static void forward_unit(void *context, size_t u)
     ConvShape s = block_at(cut, u / cut->groups, &in, &out);
 
     rows_of(cut, u, &row0, &row1);
-    cut->call->kernels->conv_forward(&s, row0, row1, cut->call->in[0].data + in,
-                                     cut->call->weight[0], cut->call->out.data + out);
+    cut->call->kernels->conv_forward(
+        &s, row0, row1, cut->call->in[0].data + in, cut->call->weight[WEIGHT],
+        cut->call->value[VALUE_BIAS] != 0 ? cut->call->weight[BIAS] : NULL,
+        cut->call->out.data + out);
 }
 
 static void conv_forward(const OpCall *call)
@@ -148,69 +230,107 @@ static void data_unit(void *context, size_t u)
     ConvShape s = block_at(cut, u / cut->groups, &in, &out);
 
     rows_of(cut, u, &row0, &row1);
-    cut->call->kernels->conv_backward_data(&s, row0, row1, cut->call->out_gradient + out,
-                                           cut->call->weight[0], cut->call->in_gradient[0] + in,
-                                           cut->call->accumulate[0]);
+    cut->call->kernels->conv_backward_data(
+        &s, row0, row1, cut->call->out_gradient + out, cut->call->weight[WEIGHT],
+        cut->call->in_gradient[0] + in, cut->call->accumulate[0]);
 }
 
 /* Unit = block: all taps into the block's own partial gradient. */
 static void partial_unit(void *context, size_t b)
 {
     const Cut *cut = context;
-    size_t in, out, tap_size = (size_t)cut->s.in * cut->s.out;
+    size_t in, out;
     ConvShape s = block_at(cut, b, &in, &out);
     real *partial = (real *)cut->call->scratch + b * weight_count(&s);
 
     memset(partial, 0, weight_count(&s) * sizeof *partial);
-    for (uint32_t tap = 0; tap < s.kernel * s.kernel; tap++)
-        cut->call->kernels->conv_backward_weights(&s, tap, 0, s.out, cut->call->in[0].data + in,
-                                                  cut->call->out_gradient + out,
-                                                  partial + tap * tap_size);
+    cut->call->kernels->conv_backward_weights(&s, 0, tap_count(&s), 0, s.out,
+                                              cut->call->in[0].data + in,
+                                              cut->call->out_gradient + out, partial);
 }
 
 /* Unit = tap: adds the blocks' partial gradients in order. */
 static void reduce_unit(void *context, size_t tap)
 {
     const Cut *cut = context;
-    size_t count = (size_t)cut->s.in * cut->s.out, all = weight_count(&cut->s);
-    real *dw = cut->call->weight_gradient[0] + tap * count;
+    size_t all = weight_count(&cut->s), count = all / tap_count(&cut->s);
+    real *dw = cut->call->weight_gradient[WEIGHT] + tap * count;
 
     for (uint32_t b = 0; b < cut->blocks; b++)
         cut->call->kernels->add(count, dw, (const real *)cut->call->scratch + b * all + tap * count,
                                 dw);
 }
 
-/* Unit = (tap, half of the output channels): all blocks in order. */
+/* The parts of the output channels that units share out; what works channel by channel reads all
+ * of them anyway. */
+static uint32_t channel_parts(const ConvShape *s)
+{
+    return s->groups == s->out ? 1 : 2;
+}
+
+/* Unit = (tap, part of the output channels): all blocks in order. */
 static void tap_unit(void *context, size_t u)
 {
     const Cut *cut = context;
-    uint32_t tap = (uint32_t)(u / 2), half = (cut->s.out + 1) / 2, out0 = u % 2 == 0 ? 0 : half;
-    real *dw = cut->call->weight_gradient[0] + (size_t)tap * cut->s.in * cut->s.out;
+    uint32_t parts = channel_parts(&cut->s), size = (cut->s.out + parts - 1) / parts,
+             tap = (uint32_t)(u / parts), out0 = (uint32_t)(u % parts) * size,
+             out1 = out0 + size < cut->s.out ? out0 + size : cut->s.out;
 
-    for (uint32_t b = 0; b < cut->blocks; b++) {
+    for (uint32_t b = 0; b < cut->blocks && out0 < out1; b++) {
         size_t in, out;
         ConvShape s = block_at(cut, b, &in, &out);
 
-        if (out0 < s.out)
-            cut->call->kernels->conv_backward_weights(&s, tap, out0, u % 2 == 0 ? half : s.out,
-                                                      cut->call->in[0].data + in,
-                                                      cut->call->out_gradient + out, dw);
+        cut->call->kernels->conv_backward_weights(
+            &s, tap, tap + 1, out0, out1, cut->call->in[0].data + in, cut->call->out_gradient + out,
+            cut->call->weight_gradient[WEIGHT]);
+    }
+}
+
+static void backward_weight(const OpCall *call)
+{
+    Cut cut = cut_rows(call, false);
+
+    if (keeps_partials(&cut.s, cut.images)) {
+        pool_run(call->pool, cut.blocks, partial_unit, &cut);
+        pool_run(call->pool, tap_count(&cut.s), reduce_unit, &cut);
+    } else {
+        pool_run(call->pool, (size_t)tap_count(&cut.s) * channel_parts(&cut.s), tap_unit, &cut);
+    }
+}
+
+/* Unit = block: its sums over images and pixels. */
+static void bias_unit(void *context, size_t b)
+{
+    const Cut *cut = context;
+    size_t in, out;
+    ConvShape s = block_at(cut, b, &in, &out);
+
+    cut->call->kernels->channel_sums((size_t)s.oh * s.ow * s.n, s.out,
+                                     cut->call->out_gradient + out,
+                                     (double *)cut->call->scratch + b * s.out);
+}
+
+static void backward_bias(const OpCall *call)
+{
+    Cut cut = cut_rows(call, false);
+    const double *sums = call->scratch;
+
+    pool_run(call->pool, cut.blocks, bias_unit, &cut);
+    for (uint32_t o = 0; o < cut.s.out; o++) {
+        double sum = 0;
+
+        for (uint32_t b = 0; b < cut.blocks; b++)
+            sum += sums[(size_t)b * cut.s.out + o];
+        call->weight_gradient[BIAS][o] += (real)sum;
     }
 }
 
 static void conv_backward(const OpCall *call)
 {
-    if (call->weight_gradient[0] != NULL) {
-        Cut cut = cut_rows(call, false);
-        size_t taps = (size_t)cut.s.kernel * cut.s.kernel;
-
-        if (keeps_partials(&cut.s, cut.images)) {
-            pool_run(call->pool, cut.blocks, partial_unit, &cut);
-            pool_run(call->pool, taps, reduce_unit, &cut);
-        } else {
-            pool_run(call->pool, taps * 2, tap_unit, &cut);
-        }
-    }
+    if (call->weight_gradient[WEIGHT] != NULL)
+        backward_weight(call);
+    if (call->weight_gradient[BIAS] != NULL)
+        backward_bias(call);
     if (call->in_gradient[0] != NULL) {
         Cut cut = cut_rows(call, true);
 
@@ -219,7 +339,7 @@ static void conv_backward(const OpCall *call)
 }
 
 const Op op_conv2d = {
-    .described = { "conv2d", "convolution without bias", conv_params, 4 },
+    .described = { "conv2d", "convolution", conv_params, VALUES },
     .inputs = 1,
     .flags = OP_WEIGHTS_NEED_INPUT,
     .shape = conv_shape,

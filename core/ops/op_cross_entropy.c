@@ -6,7 +6,8 @@
  */
 #include "core/ops/op.h"
 
-static Status entropy_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
+static Status entropy_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                            Error *err)
 {
     (void)value;
     if (in[0].rank != 2 || !shape_equal(&in[0], &in[1]))

@@ -3,7 +3,8 @@
  */
 #include "core/ops/op.h"
 
-static Status pool_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
+static Status pool_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,
+                         Error *err)
 {
     (void)value;
     if (in[0].rank != 4)

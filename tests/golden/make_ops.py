@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Makes arrays/ops_*.safetensors with PyTorch from the table ops.cases: outputs and gradients of single operations.
+"""Makes arrays/ops_*.safetensors, one for each operation, with PyTorch from the table ops.cases: outputs and gradients.
 
-Everything is computed in double precision from closed_form(0, CASE/NAME): inputs `x` (and `y`), the upstream gradient `grad`,
-weights and running statistics. Arrays of more than 1,000 numbers keep every 31st of them.
+Everything is computed in double precision from closed_form(0, CASE/NAME): inputs `x` (and `y`, `z`, ...), the upstream gradient
+`grad`, weights and running statistics; random operations get the numbers that ours draw (draws.py). Arrays of more than 1,000
+numbers keep every 31st of them.
 """
 import os
 
@@ -10,37 +11,80 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import draws
 import safetensors_file
 from closed_form import closed_form, closed_form_labels, closed_form_state
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WHOLE, EVERY = 1000, 31
+INPUTS = "xyzuv"
+SEED, NODE, STEP = (1 << 33) + 5, 70000, 9  # of what is drawn; as in test_golden_ops.c
 
 
-def array(case, name, shape, p):
-    x = closed_form(0, f"{case}/{name}", shape, p["offset"], p["scale"])
-    return torch.from_numpy(x).double().requires_grad_()
+def array(case, name, shape, offset=0, scale=1):
+    return torch.from_numpy(closed_form(0, f"{case}/{name}", shape, offset, scale)).double().requires_grad_()
 
 
 def state(case, name, shape):
     return torch.from_numpy(closed_form_state(0, f"{case}/{name}", shape)).double().requires_grad_()
 
 
-# Each takes the case and its parameters and returns the output, and what is kept beside the gradients; the leaves that want a
-# gradient are in `leaves`.
+def streams(x):
+    return draws.streams(SEED, NODE, STEP, len(x))
+
+
+def by_image(numbers, x):
+    """One number an image, to multiply x with."""
+    return torch.tensor(numbers, dtype=torch.double).reshape(-1, *[1] * (x.dim() - 1))
+
+
+def drawn(shape, draw):
+    """Numbers of shape [N,C,H,W] or [N,C], drawn from each image's stream in the order [H,W,C]."""
+    n, c, *pixels = shape
+    flat = np.array([[draw(stream) for _ in range(int(np.prod(shape[1:])))] for stream in draws.streams(SEED, NODE, STEP, n)])
+    return torch.from_numpy(np.moveaxis(flat.reshape(n, *pixels, c), -1, 1).copy())
+
+
+# Each takes the case, its parameters and the inputs and returns the output, and what is kept beside the gradients; the leaves
+# that want a gradient are in `leaves`.
 
 def conv2d(case, p, x, leaves):
-    leaves["weight"] = state(case, "weight", (p["channels"], x.shape[1], p["kernel"], p["kernel"]))
-    return F.conv2d(x, leaves["weight"], stride=p["stride"], padding=p["padding"]), {}
+    channels, height, padding, groups = p["channels"], p["kernel"], p.get("padding", 0), p.get("groups", 1)
+    weight = state(case, "weight", (channels, x.shape[1] // groups, height, p.get("kernel_width", height)))
+    if p.get("bias"):
+        leaves["bias"] = state(case, "bias", (channels,))
+    if not p.get("frozen"):
+        leaves["weight"] = weight
+    out = F.conv2d(x, weight, leaves.get("bias"), p.get("stride", 1), (padding, p.get("padding_width", padding)),
+                   p.get("dilation", 1), groups)
+    return out, {"weight": weight.detach()} if p.get("frozen") else {}
+
+
+def max_pool(case, p, x, leaves):
+    kernel, stride, padding = p["kernel"], p.get("stride"), p.get("padding", 0)
+    # A runner-up within rounding of a window's largest number could win in single precision, and take the whole gradient.
+    windows = F.unfold(F.pad(x.detach(), [padding] * 4, value=-9), kernel, stride=stride or kernel)
+    first = windows.reshape(x.shape[0], x.shape[1], kernel * kernel, -1).sort(2, descending=True).values
+    assert kernel == 1 or (first[:, :, 0] - first[:, :, 1]).min() > 1e-5, case
+    return F.max_pool2d(x, kernel, stride, padding), {}
+
+
+def avg_pool(case, p, x, leaves):
+    return F.avg_pool2d(x, p["kernel"], p.get("stride"), p.get("padding", 0), count_include_pad=False), {}
 
 
 def batch_norm(case, p, x, leaves):
     channels = (x.shape[1],)
-    for name in ("weight", "bias"):
-        leaves[name] = state(case, name, channels)
-    running = {name: state(case, name, channels).detach() for name in ("running_mean", "running_var")}
-    out = F.batch_norm(x, *running.values(), leaves["weight"], leaves["bias"], training=p["train"] == 1)
-    return out, running
+    weights = {}
+    if p.get("affine", 1):
+        weights = {name: state(case, name, channels) for name in ("weight", "bias")}
+        leaves.update(weights)
+    kept = {name: state(case, name, channels).detach() for name in ("running_mean", "running_var")}
+    out = F.batch_norm(x, *kept.values(), **weights, training=p.get("train") == 1, momentum=p.get("momentum", 0.1),
+                       eps=p.get("eps", 1e-5))
+    if p.get("frozen_weight"):
+        kept["weight"] = leaves.pop("weight").detach()
+    return out, kept
 
 
 def relu(case, p, x, leaves):
@@ -52,9 +96,52 @@ def gelu(case, p, x, leaves):
     return F.gelu(x), {}
 
 
-def add(case, p, x, leaves):
-    leaves["y"] = array(case, "y", tuple(x.shape), p)
-    return x + leaves["y"], {}
+def sigmoid(case, p, x, leaves):
+    return torch.sigmoid(x), {}
+
+
+def softmax(case, p, x, leaves):
+    return F.softmax(x, 1), {}
+
+
+def add(case, p, x, y, leaves):
+    return x + y, {}
+
+
+def scale(case, p, x, leaves):
+    return p["factor"] * x, {}
+
+
+def gate(case, p, x, y, leaves):
+    return x * y[:, :, None, None], {}
+
+
+def concat(case, p, *inputs, leaves):
+    return torch.cat(inputs, 1), {}
+
+
+def slice(case, p, x, leaves):
+    def window(size, first, count):
+        first, count = p.get(first, 0), p.get(count, 0)
+        return max(-first, 0), max(first, 0), max(first, 0) + (count or size - first) - max(-first, 0)
+
+    if x.dim() == 2:
+        return slice(case, p, x.T[None, :, :, None], leaves)[0][0, :, :, 0].T, {}
+    top, row, end_row = window(x.shape[2], "top", "height")
+    left, column, end_column = window(x.shape[3], "left", "width")
+    _, channel, end_channel = window(x.shape[1], "channel", "channels")
+    return F.pad(x[:, channel:end_channel, row:max(row, end_row), column:max(column, end_column)],
+                 (left + min(0, end_column - column), 0, top + min(0, end_row - row), 0)), {}
+
+
+def channel_shuffle(case, p, x, leaves):
+    n, channels, *pixels = x.shape
+    return x.reshape(n, p["groups"], channels // p["groups"], *pixels).transpose(1, 2).reshape(x.shape), {}
+
+
+def channel_conv(case, p, x, leaves):
+    leaves["weight"] = state(case, "weight", (1, 1, p["kernel"]))
+    return F.conv1d(x[:, None], leaves["weight"], padding=p["kernel"] // 2)[:, 0], {}
 
 
 def global_avg_pool(case, p, x, leaves):
@@ -62,17 +149,82 @@ def global_avg_pool(case, p, x, leaves):
 
 
 def linear(case, p, x, leaves):
+    x = x.flatten(1)
     leaves["weight"] = state(case, "weight", (p["features"], x.shape[1]))
-    leaves["bias"] = state(case, "bias", (p["features"],))
-    return F.linear(x, leaves["weight"], leaves["bias"]), {}
+    if p.get("bias", 1):
+        leaves["bias"] = state(case, "bias", (p["features"],))
+    return F.linear(x, leaves["weight"], leaves.get("bias")), {}
 
 
-def cross_entropy(case, p, x, leaves):
+def dropout(case, p, x, leaves):
+    keep = 1 - p["probability"]
+    return x * (drawn(x.shape, draws.Stream.uniform) < keep) / keep if p.get("train") else x * 1, {}
+
+
+def drop_path(case, p, x, leaves):
+    keep = 1 - p["probability"] * (p.get("progress", 0) if p.get("ramp") else 1)
+    kept = [float(stream.uniform() < keep) for stream in streams(x)]
+    return x * by_image(kept, x) / keep if p.get("train") else x * 1, {}
+
+
+def noise(case, p, x, leaves):
+    leaves.clear()
+    n, channels, *pixels = x.shape
+    return drawn((n, channels, *[-(-size // p.get("stride", 1)) for size in pixels]), draws.Stream.normal), {}
+
+
+class Shake(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x, y, a, b):
+        context.b = b
+        return a * x + (1 - a) * y
+
+    @staticmethod
+    def backward(context, grad):
+        return context.b * grad, (1 - context.b) * grad, None, None
+
+
+def shake(case, p, x, y, leaves):
+    pairs = [(stream.uniform(), stream.uniform()) for stream in streams(x)]
+    if not p.get("train"):
+        pairs = [(0.5, 0.5)] * len(pairs)
+    elif p["backward"] == "keep":
+        pairs = [(a, a) for a, _ in pairs]
+    return Shake.apply(x, y, *(by_image(numbers, x) for numbers in zip(*pairs))), {}
+
+
+def parameter(case, p, leaves):
+    leaves[""] = state(case, "", (p["rows"], p["columns"]))
+    return leaves[""] * 1, {}
+
+
+def weighted_sum(case, p, weights, *tensors, leaves):
+    columns = [k for k in range(weights.shape[1]) if p["columns"] >> k & 1]
+    assert len(columns) == len(tensors)
+    return sum(weights[p.get("row", 0), k] * x for k, x in zip(columns, tensors)), {}
+
+
+def cross_entropy(case, p, x, y, leaves):
+    if p.get("soft"):
+        return F.cross_entropy(x, y, reduction="none"), {}
+    del leaves["y"]
     labels = torch.from_numpy(closed_form_labels(0, f"{case}/labels", *x.shape))
-    return F.cross_entropy(x, labels, reduction="none"), {}
+    return F.cross_entropy(x, labels, reduction="none", label_smoothing=p.get("smoothing", 0)), {}
 
 
-OPS = {op.__name__: op for op in (conv2d, batch_norm, relu, gelu, add, global_avg_pool, linear, cross_entropy)}
+TWO_INPUTS = (add, shake, cross_entropy)  # of one shape, unless a case says otherwise
+OPS = {op.__name__: op for op in (
+    conv2d, max_pool, avg_pool, batch_norm, relu, gelu, sigmoid, softmax, add, scale, gate, concat, slice, channel_shuffle,
+    channel_conv, global_avg_pool, linear, dropout, drop_path, noise, shake, parameter, weighted_sum, cross_entropy)}
+
+
+def number(text):
+    """An integer, a real number, or the name of a choice."""
+    for kind in (int, float, str):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
 
 
 def cases():
@@ -81,23 +233,28 @@ def cases():
             words = line.split("#")[0].split()
             if words:
                 p = dict(word.split("=") for word in words[1:])
-                shape = tuple(int(dim) for dim in p.pop("x").split(","))
-                yield words[0], shape, {"offset": 0, "scale": 1, **{key: int(value) for key, value in p.items()}}
+                shapes = {name: tuple(map(int, p.pop(name).split(","))) for name in INPUTS if name in p}
+                if OPS[words[0].split("/")[0]] in TWO_INPUTS:
+                    shapes.setdefault("y", shapes["x"])
+                yield words[0], shapes, {key: number(value) for key, value in p.items()}
 
 
-def compute(case, shape, p):
-    leaves = {"x": array(case, "x", shape, p)}
-    out, kept = OPS[case.split("/")[0]](case, p, leaves["x"], leaves)
-    out.backward(array(case, "grad", tuple(out.shape), {"offset": 0, "scale": 1}).detach())
+def compute(case, shapes, p):
+    leaves = {name: array(case, name, shape, p.get("offset", 0), p.get("scale", 1)) for name, shape in shapes.items()}
+    if p.get("soft"):
+        leaves["y"] = array(case, "y", shapes["y"], 0.5, 0.5)
+    out, kept = OPS[case.split("/")[0]](case, p, *leaves.values(), leaves=leaves)
+    if out.requires_grad:
+        out.backward(array(case, "grad", tuple(out.shape)).detach())
     kept.update({"out": out.detach()}, **{"d_" + name: leaf.grad for name, leaf in leaves.items()})
     return kept
 
 
 def main():
     files = {}
-    for case, shape, p in cases():
-        rows = files.setdefault("conv2d" if case.startswith("conv2d") else "rest", {})
-        for name, value in compute(case, shape, p).items():
+    for case, shapes, p in cases():
+        rows = files.setdefault(case.split("/")[0], {})
+        for name, value in compute(case, shapes, p).items():
             flat = value.numpy().astype("<f4").ravel()
             flat = flat if flat.size <= WHOLE else flat[::EVERY]
             rows[f"{case}/{name}"] = ("F32", flat.shape, flat.tobytes())

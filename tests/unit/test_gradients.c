@@ -2,6 +2,7 @@
  * gradients: every operation of the table, in double precision, against central finite differences
  * of f = sum(out * upstream); and what the planner relies on: overwriting and accumulating, what
  * may lie in place, what backward() does not read, and the same bits for any number of threads.
+ * Operations that draw do so from one seed, step and node, so that they, too, are functions.
  *
  * An operation without a case here fails the first test.
  */
@@ -14,82 +15,10 @@
 
 #include "core/base/rng.h"
 #include "core/ops/op.h"
+#include "tests/unit/gradient_cases.h"
 
 enum { SAMPLE_MAX = 150, LARGE = 20000, LARGE_SAMPLE = 12, THREADS_MAX = 3 };
 
-typedef struct Value {
-    const char *name;
-    double value;
-} Value;
-
-typedef struct Case {
-    const char *op;
-    Shape in[OP_INPUTS_MAX];
-    Value value[PARAMS_MAX];
-    double spread; /* of the inputs; 0: 1 */
-    bool kink;     /* keep the inputs away from 0 */
-} Case;
-
-#define S4(a, b, c, d) \
-    {                  \
-        4,             \
-        {              \
-            a, b, c, d \
-        }              \
-    }
-#define S2(a, b)       \
-    {                  \
-        2,             \
-        {              \
-            a, b, 1, 1 \
-        }              \
-    }
-
-/* 17 images are a block and a partial one; conv2d keeps partial weight gradients from 4 blocks on;
- * 65536 numbers are a unit of work of most others. */
-static const Case cases[] = {
-    { .op = "conv2d",
-      .in = { S4(1, 4, 5, 3) },
-      .value = { { "channels", 2 }, { "kernel", 3 }, { "padding", 1 } } },
-    { .op = "conv2d",
-      .in = { S4(2, 1, 1, 2) },
-      .value = { { "channels", 3 }, { "kernel", 3 }, { "padding", 1 } } },
-    { .op = "conv2d",
-      .in = { S4(17, 5, 4, 2) },
-      .value = { { "channels", 3 }, { "kernel", 3 }, { "stride", 2 }, { "padding", 1 } } },
-    { .op = "conv2d",
-      .in = { S4(3, 6, 7, 1) },
-      .value = { { "channels", 1 }, { "kernel", 5 }, { "stride", 3 } } },
-    { .op = "conv2d",
-      .in = { S4(3, 4, 4, 4) },
-      .value = { { "channels", 5 }, { "kernel", 1 }, { "stride", 2 } } },
-    { .op = "conv2d",
-      .in = { S4(66, 3, 3, 2) },
-      .value = { { "channels", 3 }, { "kernel", 3 }, { "padding", 2 } } },
-    { .op = "conv2d", .in = { S4(64, 2, 2, 1) }, .value = { { "channels", 1 }, { "kernel", 1 } } },
-    { .op = "batch_norm", .in = { S4(3, 2, 2, 3) } },
-    { .op = "batch_norm",
-      .in = { S4(17, 1, 2, 1) },
-      .value = { { "eps", 0.1 }, { "momentum", 0.5 } } },
-    { .op = "batch_norm", .in = { S2(5, 4) }, .value = { { "eps", 1e-3 } } },
-    { .op = "batch_norm", .in = { S4(17, 2, 1, 3000) } },
-    { .op = "relu", .in = { S4(2, 3, 3, 2) }, .kink = true },
-    { .op = "relu", .in = { S2(4, 7) }, .kink = true },
-    { .op = "relu", .in = { S4(3, 90, 90, 3) }, .kink = true },
-    { .op = "gelu", .in = { S4(2, 3, 3, 2) }, .spread = 4 },
-    { .op = "gelu", .in = { S4(3, 90, 90, 3) } },
-    { .op = "add", .in = { S4(2, 3, 3, 2), S4(2, 3, 3, 2) } },
-    { .op = "add", .in = { S2(3, 4), S2(3, 4) } },
-    { .op = "add", .in = { S4(3, 90, 90, 3), S4(3, 90, 90, 3) } },
-    { .op = "global_avg_pool", .in = { S4(2, 3, 5, 4) } },
-    { .op = "global_avg_pool", .in = { S4(17, 2, 2, 3) } },
-    { .op = "global_avg_pool", .in = { S4(1, 1, 1, 1) } },
-    { .op = "linear", .in = { S2(1, 1) }, .value = { { "features", 1 } } },
-    { .op = "linear", .in = { S2(5, 7) }, .value = { { "features", 3 } } },
-    { .op = "linear", .in = { S2(35, 4) }, .value = { { "features", 6 } } },
-    { .op = "cross_entropy", .in = { S2(1, 2), S2(1, 2) }, .spread = 3 },
-    { .op = "cross_entropy", .in = { S2(19, 7), S2(19, 7) }, .spread = 3 },
-};
 enum { CASES = sizeof cases / sizeof *cases };
 
 /* One operation with everything that a call may touch, each array of exactly its size. */
@@ -97,7 +26,9 @@ typedef struct Rig {
     const Case *c;
     const Op *op;
     double value[PARAMS_MAX];
+    const Kernels *kernels;
     bool training;
+    uint32_t inputs;
     OpShapes shapes;
     size_t in_count[OP_INPUTS_MAX], out_count, weight_count[OP_WEIGHTS_MAX];
     Tensor in[OP_INPUTS_MAX];
@@ -115,6 +46,19 @@ static void draw(real *ret, size_t count, double mean, double spread)
 
     for (size_t i = 0; i < count; i++)
         ret[i] = mean + spread * (2 * (double)rng_uniform(&rng) - 1);
+}
+
+/* All different, in an order by chance: a maximum stays one when a number moves by 1e-5. */
+static void spread_out(real *ret, size_t count)
+{
+    uint32_t *order = malloc(count * sizeof *order);
+    Rng rng = rng_at(2, RNG_TEST, 0, drawn++);
+
+    assert_non_null(order);
+    rng_permutation(&rng, (uint32_t)count, order);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = 2 * (double)order[i] / (double)count - 1;
+    free(order);
 }
 
 static real *room(size_t count)
@@ -139,35 +83,48 @@ static void fill(real *ret, size_t count, double value)
         ret[i] = value;
 }
 
-static bool trained(const Rig *rig, uint32_t w)
+/* Whether weight w has a gradient. */
+static bool learned(const Rig *rig, uint32_t w)
 {
-    return rig->shapes.weight[w].role == WEIGHT_TRAINED;
+    WeightRole role = rig->shapes.weight[w].role;
+
+    return role == WEIGHT_TRAINED || role == WEIGHT_ARCHITECTURE;
+}
+
+/* Whether the inputs have one. */
+static bool constant(const Rig *rig)
+{
+    return (rig->op->flags & OP_CONSTANT) != 0;
 }
 
 static void name_of(const Rig *rig, const char *what, char ret[128])
 {
-    snprintf(ret, 128, "case %zu, %s %s: %s", (size_t)(rig->c - cases), rig->c->op,
-             rig->training ? "in training" : "in eval mode", what);
+    snprintf(ret, 128, "case %zu, %s on %s %s: %s", (size_t)(rig->c - cases), rig->c->op,
+             rig->kernels->name, rig->training ? "in training" : "in eval mode", what);
 }
 
-static void rig_init(Rig *rig, const Case *c, bool training)
+static void rig_init(Rig *rig, const Case *c, const Kernels *kernels, bool training)
 {
     Error err = { 0 };
 
-    *rig = (Rig){ .c = c, .op = op_find(c->op), .training = training };
+    *rig = (Rig){ .c = c, .op = op_find(c->op), .kernels = kernels, .training = training };
     assert_non_null(rig->op);
     param_defaults(&rig->op->described, rig->value);
     for (const Value *v = c->value; v->name != NULL; v++)
         rig->value[param_find(&rig->op->described, v->name)] = v->value;
-    if (rig->op->shape(rig->value, c->in, rig->op->inputs, &rig->shapes, &err) != STATUS_OK)
+    while (rig->inputs < OP_INPUTS_MAX && c->in[rig->inputs].rank != 0)
+        rig->inputs++;
+    if (rig->op->shape(rig->value, c->in, rig->inputs, &rig->shapes, &err) != STATUS_OK)
         fail_msg("%s: %s", c->op, error_message(&err));
-    for (uint32_t k = 0; k < rig->op->inputs; k++) {
+    for (uint32_t k = 0; k < rig->inputs; k++) {
         rig->in_count[k] = shape_count(&c->in[k]);
         rig->in[k] = (Tensor){ room(rig->in_count[k]), c->in[k] };
         draw(rig->in[k].data, rig->in_count[k], 0, c->spread > 0 ? c->spread : 1);
         for (size_t i = 0; i < rig->in_count[k] && c->kink; i++)
             if (fabs(rig->in[k].data[i]) < 0.01)
                 rig->in[k].data[i] = 0.5;
+        if (c->apart)
+            spread_out(rig->in[k].data, rig->in_count[k]);
         rig->in_gradient[k] = room(rig->in_count[k]);
     }
     rig->out_count = shape_count(&rig->shapes.out);
@@ -191,7 +148,7 @@ static void rig_init(Rig *rig, const Case *c, bool training)
 
 static void rig_clear(Rig *rig)
 {
-    for (uint32_t k = 0; k < rig->op->inputs; k++) {
+    for (uint32_t k = 0; k < rig->inputs; k++) {
         free(rig->in[k].data);
         free(rig->in_gradient[k]);
     }
@@ -212,9 +169,14 @@ static OpCall rig_call(Rig *rig, unsigned threads)
 {
     memset(rig->scratch, 0xff, rig->shapes.scratch_bytes); /* nothing may rely on it: NaNs */
     return (OpCall){ .pool = rig->pool[threads - 1],
-                     .kernels = kernels_available()[0],
+                     .kernels = rig->kernels,
                      .value = rig->value,
                      .training = rig->training,
+                     .seed = 11,
+                     .step = 3,
+                     .node = 7,
+                     .progress = 0.5,
+                     .inputs = rig->inputs,
                      .in = rig->in,
                      .out = { rig->out, rig->shapes.out },
                      .weight = rig->weight,
@@ -228,7 +190,7 @@ static void forward(Rig *rig, unsigned threads)
     OpCall call = rig_call(rig, threads);
 
     for (uint32_t w = 0; w < rig->shapes.weights; w++)
-        if (!trained(rig, w))
+        if (!learned(rig, w))
             memcpy(rig->weight[w], rig->start[w], rig->weight_count[w] * sizeof(real));
     fill(rig->out, rig->out_count, NAN);
     fill(rig->saved, rig->shapes.saved, NAN);
@@ -244,12 +206,12 @@ static Gradients gradients_new(const Rig *rig, double in_start)
 {
     Gradients g = { { NULL }, { NULL } };
 
-    for (uint32_t k = 0; k < rig->op->inputs; k++) {
+    for (uint32_t k = 0; k < rig->inputs && !constant(rig); k++) {
         g.in[k] = room(rig->in_count[k]);
         fill(g.in[k], rig->in_count[k], in_start);
     }
     for (uint32_t w = 0; w < rig->shapes.weights; w++)
-        if (trained(rig, w)) {
+        if (learned(rig, w)) {
             g.weight[w] = room(rig->weight_count[w]);
             fill(g.weight[w], rig->weight_count[w], 0);
         }
@@ -268,8 +230,10 @@ static void backward(Rig *rig, unsigned threads, const Gradients *g, unsigned ac
 {
     OpCall call = rig_call(rig, threads);
 
+    if (constant(rig)) /* is never called */
+        return;
     call.out_gradient = rig->upstream;
-    for (uint32_t k = 0; k < rig->op->inputs; k++) {
+    for (uint32_t k = 0; k < rig->inputs; k++) {
         call.in_gradient[k] = g->in[k];
         call.accumulate[k] = (accumulate >> k & 1) != 0;
     }
@@ -284,10 +248,13 @@ static void rig_reference(Rig *rig)
 
     forward(rig, 1);
     backward(rig, 1, &g, 0);
-    for (uint32_t k = 0; k < rig->op->inputs; k++)
-        memcpy(rig->in_gradient[k], g.in[k], rig->in_count[k] * sizeof(real));
+    for (uint32_t k = 0; k < rig->inputs; k++)
+        if (g.in[k] != NULL)
+            memcpy(rig->in_gradient[k], g.in[k], rig->in_count[k] * sizeof(real));
+        else
+            fill(rig->in_gradient[k], rig->in_count[k], 0);
     for (uint32_t w = 0; w < rig->shapes.weights; w++)
-        if (trained(rig, w))
+        if (learned(rig, w))
             memcpy(rig->weight_gradient[w], g.weight[w], rig->weight_count[w] * sizeof(real));
     gradients_free(&g);
 }
@@ -305,7 +272,7 @@ static void same_bits(const Rig *rig, const char *what, const real *got, const r
 
 static void same_gradients(const Rig *rig, const char *what, const Gradients *g)
 {
-    for (uint32_t k = 0; k < rig->op->inputs; k++)
+    for (uint32_t k = 0; k < rig->inputs; k++)
         if (g->in[k] != NULL)
             same_bits(rig, what, g->in[k], rig->in_gradient[k], rig->in_count[k]);
     for (uint32_t w = 0; w < rig->shapes.weights; w++)
@@ -313,16 +280,19 @@ static void same_gradients(const Rig *rig, const char *what, const Gradients *g)
             same_bits(rig, what, g->weight[w], rig->weight_gradient[w], rig->weight_count[w]);
 }
 
-/* Calls body for every case, in training and in eval mode. */
+/* Calls body for every case on every family of kernels, in training and in eval mode; the slow
+ * reference is spared the large ones. */
 static void each_case(void (*body)(Rig *rig))
 {
-    for (size_t i = 0; i < CASES; i++)
-        for (int training = 0; training < 2; training++) {
+    for (const Kernels *const *kernels = kernels_available(); *kernels != NULL; kernels++)
+        for (size_t i = 0; i < 2 * CASES; i++) {
             Rig rig;
 
-            rig_init(&rig, &cases[i], training != 0);
-            rig_reference(&rig);
-            body(&rig);
+            rig_init(&rig, &cases[i / 2], *kernels, i % 2 == 1);
+            if (rig.out_count <= LARGE || *kernels != &kernels_reference) {
+                rig_reference(&rig);
+                body(&rig);
+            }
             rig_clear(&rig);
         }
 }
@@ -380,11 +350,16 @@ static void check_slopes(Rig *rig, const char *what, real *p, const real *gradie
 
 static void slopes_of(Rig *rig)
 {
-    for (uint32_t k = 0; k < rig->op->inputs; k++)
-        check_slopes(rig, k == 0 ? "input 0" : "input 1", rig->in[k].data, rig->in_gradient[k],
-                     rig->in_count[k]);
+    if (rig->training && rig->c->unlike)
+        return;
+    for (uint32_t k = 0; k < rig->inputs; k++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "input %u", k);
+        check_slopes(rig, name, rig->in[k].data, rig->in_gradient[k], rig->in_count[k]);
+    }
     for (uint32_t w = 0; w < rig->shapes.weights; w++)
-        if (trained(rig, w))
+        if (learned(rig, w))
             check_slopes(rig, rig->shapes.weight[w].name, rig->weight[w], rig->weight_gradient[w],
                          rig->weight_count[w]);
 }
@@ -429,28 +404,32 @@ static void added(const Rig *rig, const char *what, const real *got, const real 
     }
 }
 
-/* Every mixture of overwriting and accumulating inputs; weights always accumulate. */
+/* Every mixture of overwriting and accumulating inputs, or, of many, some; weights always
+ * accumulate. */
 static void accumulate(Rig *rig)
 {
-    for (unsigned mask = 0; mask < 1u << rig->op->inputs; mask++) {
+    bool many = rig->inputs > 5;
+
+    for (unsigned i = 0; i < 1u << (many ? 5 : rig->inputs); i++) {
+        unsigned mask = many ? i * 0x9E3779B9u >> 13 : i;
         Gradients g = gradients_new(rig, NAN), start = gradients_new(rig, 0);
 
-        for (uint32_t k = 0; k < rig->op->inputs; k++)
+        for (uint32_t k = 0; k < rig->inputs && !constant(rig); k++)
             if ((mask >> k & 1) != 0) {
                 draw(start.in[k], rig->in_count[k], 0, 1);
                 memcpy(g.in[k], start.in[k], rig->in_count[k] * sizeof(real));
             }
         for (uint32_t w = 0; w < rig->shapes.weights; w++)
-            if (trained(rig, w)) {
+            if (learned(rig, w)) {
                 draw(start.weight[w], rig->weight_count[w], 0, 1);
                 memcpy(g.weight[w], start.weight[w], rig->weight_count[w] * sizeof(real));
             }
         backward(rig, 1, &g, mask);
-        for (uint32_t k = 0; k < rig->op->inputs; k++)
+        for (uint32_t k = 0; k < rig->inputs && !constant(rig); k++)
             added(rig, "input's gradient", g.in[k], start.in[k], rig->in_gradient[k],
                   rig->in_count[k]);
         for (uint32_t w = 0; w < rig->shapes.weights; w++)
-            if (trained(rig, w))
+            if (learned(rig, w))
                 added(rig, "weight's gradient", g.weight[w], start.weight[w],
                       rig->weight_gradient[w], rig->weight_count[w]);
         gradients_free(&start);
@@ -466,17 +445,19 @@ static void an_accumulated_gradient_is_added_to_what_was_there(void **state)
 
 static void leave_out(Rig *rig)
 {
-    for (uint32_t k = 0; k < OP_INPUTS_MAX + 1; k++) { /* one input, the other, all the weights */
+    for (uint32_t i = 0; i < OP_INPUTS_MAX + OP_WEIGHTS_MAX + 2; i++) {
         Gradients g = gradients_new(rig, NAN);
 
-        if (k < OP_INPUTS_MAX) {
-            free(g.in[k]);
-            g.in[k] = NULL;
-        }
-        for (uint32_t w = 0; w < OP_WEIGHTS_MAX && k == OP_INPUTS_MAX; w++) {
-            free(g.weight[w]);
-            g.weight[w] = NULL;
-        }
+        for (uint32_t k = 0; k < OP_INPUTS_MAX; k++) /* each input, and all */
+            if (k == i || i == OP_INPUTS_MAX + OP_WEIGHTS_MAX) {
+                free(g.in[k]);
+                g.in[k] = NULL;
+            }
+        for (uint32_t w = 0; w < OP_WEIGHTS_MAX; w++) /* each weight, and all */
+            if (OP_INPUTS_MAX + w == i || i == OP_INPUTS_MAX + OP_WEIGHTS_MAX + 1) {
+                free(g.weight[w]);
+                g.weight[w] = NULL;
+            }
         backward(rig, 1, &g, 0);
         same_gradients(rig, "with a gradient left out", &g);
         gradients_free(&g);
@@ -528,8 +509,16 @@ static void poison(Rig *rig)
     bool weights_need = (flags & OP_WEIGHTS_NEED_INPUT) != 0;
     Gradients g = gradients_new(rig, NAN);
 
-    for (uint32_t k = 0; k < rig->op->inputs && (flags & OP_NEEDS_INPUT) == 0; k++)
+    for (uint32_t k = 0; k < rig->inputs && (flags & OP_NEEDS_INPUT) == 0; k++)
         fill(rig->in[k].data, rig->in_count[k], NAN);
+    if (constant(rig)) {
+        real *out = copy(rig->out, rig->out_count);
+
+        forward(rig, 1);
+        same_bits(rig, "output of what does not depend on its input", rig->out, out,
+                  rig->out_count);
+        free(out);
+    }
     if ((flags & OP_NEEDS_OUTPUT) == 0)
         fill(rig->out, rig->out_count, NAN);
     for (uint32_t w = 0; w < OP_WEIGHTS_MAX && weights_need; w++) {
@@ -579,24 +568,42 @@ static void bits_do_not_depend_on_the_number_of_threads(void **state)
     each_case(thread_counts);
 }
 
+static void moves(Rig *rig)
+{
+    for (uint32_t w = 0; w < rig->shapes.weights; w++)
+        if (rig->shapes.weight[w].role != WEIGHT_STATISTIC || !rig->training)
+            same_bits(rig, rig->shapes.weight[w].name, rig->weight[w], rig->start[w],
+                      rig->weight_count[w]);
+        else
+            assert_memory_not_equal(rig->weight[w], rig->start[w],
+                                    rig->weight_count[w] * sizeof(real));
+}
+
 static void eval_mode_moves_no_weight_and_training_only_statistics(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < CASES; i++)
-        for (int training = 0; training < 2; training++) {
-            Rig rig;
+    each_case(moves);
+}
 
-            rig_init(&rig, &cases[i], training != 0);
-            rig_reference(&rig);
-            for (uint32_t w = 0; w < rig.shapes.weights; w++)
-                if (trained(&rig, w) || !training)
-                    same_bits(&rig, rig.shapes.weight[w].name, rig.weight[w], rig.start[w],
-                              rig.weight_count[w]);
-                else
-                    assert_memory_not_equal(rig.weight[w], rig.start[w],
-                                            rig.weight_count[w] * sizeof(real));
-            rig_clear(&rig);
-        }
+static void keep(Rig *rig)
+{
+    OpCall call = rig_call(rig, 1);
+    real *out = copy(rig->out, rig->out_count);
+
+    for (uint32_t w = 0; w < rig->shapes.weights; w++)
+        memcpy(rig->weight[w], rig->start[w], rig->weight_count[w] * sizeof(real));
+    call.keep_statistics = true;
+    rig->op->forward(&call);
+    same_bits(rig, "output with statistics kept", rig->out, out, rig->out_count);
+    for (uint32_t w = 0; w < rig->shapes.weights; w++)
+        same_bits(rig, "kept statistics", rig->weight[w], rig->start[w], rig->weight_count[w]);
+    free(out);
+}
+
+static void statistics_that_are_to_be_kept_are(void **state)
+{
+    (void)state;
+    each_case(keep);
 }
 
 int main(void)
@@ -611,6 +618,7 @@ int main(void)
         cmocka_unit_test(backward_reads_no_more_than_its_row_says),
         cmocka_unit_test(bits_do_not_depend_on_the_number_of_threads),
         cmocka_unit_test(eval_mode_moves_no_weight_and_training_only_statistics),
+        cmocka_unit_test(statistics_that_are_to_be_kept_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,8 @@
 #include "core/graph/run.h"
 #include "core/nn/network.h"
 
+enum { DRAW_SEED = 11, DRAW_STEP = 4 }; /* of operations that draw */
+
 /* ---- Building ---- */
 
 static Status first_error(Graph *g, Error *err)
@@ -44,10 +46,10 @@ static void the_first_error_sticks(void **state)
         { "conv2d", 0, NODE_NONE, "stride", 9, STATUS_INVALID, "stride" },
         { "conv2d", 0, NODE_NONE, "stride", 1.5, STATUS_INVALID, "stride" },
         { "conv2d", 0, NODE_NONE, "channels", NAN, STATUS_INVALID, "channels" },
-        { "conv2d", 0, NODE_NONE, "kernel", 9, STATUS_BAD_SHAPE, "kernel of 9" },
-        { "conv2d", 0, NODE_NONE, "padding", 3, STATUS_BAD_SHAPE, "padding 3" },
+        { "conv2d", 0, NODE_NONE, "kernel", 9, STATUS_BAD_SHAPE, "spans 9x9" },
+        { "conv2d", 0, NODE_NONE, "groups", 2, STATUS_BAD_SHAPE, "groups" },
         { "conv2d", 1, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "rank 2" },
-        { "linear", 0, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "rank 4" },
+        { "linear", 0, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "one pixel" },
         { "global_avg_pool", 1, NODE_NONE, NULL, 0, STATUS_BAD_SHAPE, "rank 2" },
         { "cross_entropy", 0, 1, NULL, 0, STATUS_BAD_SHAPE, "cross_entropy" },
         { "add", 0, 1, NULL, 0, STATUS_BAD_SHAPE, "one shape" },
@@ -249,7 +251,8 @@ static void draw_value(real *ret, const Shape *s, NodeId node)
     draw(ret, shape_count(s), 1000 + node);
 }
 
-static void naive_call(const Naive *n, NodeId i, Tensor in[2], real *weight[4], OpCall *ret)
+static void naive_call(const Naive *n, NodeId i, Tensor in[OP_INPUTS_MAX], real *weight[4],
+                       OpCall *ret)
 {
     const Node *node = &n->graph->node[i];
 
@@ -260,6 +263,10 @@ static void naive_call(const Naive *n, NodeId i, Tensor in[2], real *weight[4], 
     *ret = (OpCall){ .kernels = kernels_available()[0],
                      .value = node->value,
                      .training = n->training,
+                     .seed = DRAW_SEED,
+                     .step = DRAW_STEP,
+                     .node = i,
+                     .inputs = node->inputs,
                      .in = in,
                      .out = { n->value[i], n->shapes[i].out },
                      .weight = weight,
@@ -271,18 +278,19 @@ static void naive_forward(Naive *n, Pool *pool)
 {
     for (NodeId i = 0; i <= n->output; i++) {
         const Node *node = &n->graph->node[i];
-        Tensor in[2] = { { NULL } };
+        Tensor in[OP_INPUTS_MAX] = { { NULL } };
         real *weight[4];
         OpCall call = { 0 };
 
         if (node->op == NULL) {
             n->shapes[i].out = graph_shape(n->graph, i, n->images);
         } else {
-            Shape shape[2];
+            Shape shape[OP_INPUTS_MAX];
 
             for (uint32_t k = 0; k < node->inputs; k++)
                 shape[k] = n->shapes[node->input[k]].out;
-            assert_int_equal(node->op->shape(node->value, shape, node->inputs, &n->shapes[i], NULL), STATUS_OK);
+            assert_int_equal(node->op->shape(node->value, shape, node->inputs, &n->shapes[i], NULL),
+                             STATUS_OK);
         }
         n->value[i] = zeroed(shape_count(&n->shapes[i].out), sizeof(real));
         n->gradient[i] = zeroed(shape_count(&n->shapes[i].out), sizeof(real));
@@ -305,11 +313,11 @@ static void naive_backward(Naive *n, Pool *pool)
     n->written[n->output] = true;
     for (NodeId i = n->output + 1; i-- > 0;) {
         const Node *node = &n->graph->node[i];
-        Tensor in[2] = { { NULL } };
+        Tensor in[OP_INPUTS_MAX] = { { NULL } };
         real *weight[4];
         OpCall call = { 0 };
 
-        if (node->op == NULL || !n->written[i])
+        if (node->op == NULL || !n->written[i] || (node->op->flags & OP_CONSTANT) != 0)
             continue;
         naive_call(n, i, in, weight, &call);
         call.pool = pool;
@@ -320,7 +328,8 @@ static void naive_backward(Naive *n, Pool *pool)
             n->written[node->input[k]] = true;
         }
         for (uint32_t k = 0; k < n->shapes[i].weights; k++)
-            if (n->shapes[i].weight[k].role == WEIGHT_TRAINED)
+            if (((GRADIENT_TRAINED | GRADIENT_ARCHITECTURE) >> n->shapes[i].weight[k].role & 1) !=
+                0)
                 call.weight_gradient[k] =
                     n->gradients + n->graph->weight[node->first_weight + k].offset;
         node->op->backward(&call);
@@ -413,13 +422,28 @@ static void exact_bytes(const Plan *plan)
     assert_int_equal(plan->bytes, end + arena_round(scratch));
 }
 
+/* What was asked for is there, and nothing else was touched. */
+static void same_gradients(const Graph *g, unsigned wanted, const real *got, const real *want)
+{
+    for (uint32_t i = 0; i < g->weights; i++) {
+        const GraphWeight *w = &g->weight[i];
+        real *zeros = zeroed(w->count, sizeof *zeros);
+        bool asked = (wanted >> w->spec.role & 1) != 0;
+
+        same(w->name, w->node, got + w->offset, asked ? want + w->offset : zeros, w->count);
+        free(zeros);
+    }
+}
+
 static void check_plan(const Graph *g, const Naive *naive, const PlanSpec *spec, Pool *pool)
 {
     real *weights = random_weights(g), *gradients = zeroed(g->weight_numbers, sizeof *gradients);
     RunContext context = { .pool = pool,
                            .kernels = kernels_available()[0],
                            .weights = weights,
-                           .gradients = spec->gradients != 0 ? gradients : NULL };
+                           .gradients = spec->gradients != 0 ? gradients : NULL,
+                           .seed = DRAW_SEED,
+                           .step = DRAW_STEP };
     Plan plan = { 0 };
     void *memory;
 
@@ -441,8 +465,7 @@ static void check_plan(const Graph *g, const Naive *naive, const PlanSpec *spec,
         run_backward(&plan, &context);
         same_kept(&plan, naive);
     }
-    if (spec->gradients != 0)
-        same("weights' gradients", 0, gradients, naive->gradients, g->weight_numbers);
+    same_gradients(g, spec->gradients, gradients, naive->gradients);
     if (spec->gradient_to != NODE_NONE) {
         Tensor t = plan_gradient(&plan, spec->gradient_to);
 
@@ -475,6 +498,8 @@ static void check_plans(const Graph *g, NodeId output, uint32_t images, bool tra
         spec.keep[0] = NODE_NONE;
         check_plan(g, &naive, &spec, pool);
         spec.gradients ^= GRADIENT_TRAINED;
+        check_plan(g, &naive, &spec, pool);
+        spec.gradients ^= GRADIENT_ARCHITECTURE;
         check_plan(g, &naive, &spec, pool);
     }
     naive_clear(&naive);
@@ -548,6 +573,108 @@ static void a_planned_knot_computes_what_unshared_memory_does(void **state)
     graph_clear(&g);
 }
 
+/* A mixed edge: alphas that two sums share, operations of many inputs, draws, and a constant. */
+static void build_mixture(Graph *g, NodeId *ret_output)
+{
+    NodeId image, alphas, mixed[4], sum, x;
+
+    graph_init(g);
+    image = graph_input(g, "image", shape4(1, 4, 3, 3));
+    x = graph_node(g, "conv2d", "stem", image, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 4 }, { "kernel", 3 }, { "padding", 1 }));
+    x = graph_node(g, "batch_norm", "stem.bn", x, NODE_NONE, NULL);
+    alphas = graph_node(g, "parameter", "alphas", NODE_NONE, NODE_NONE,
+                        GRAPH_PARAMS({ "rows", 2 }, { "columns", 4 }));
+    mixed[0] = graph_node(g, "softmax", "", alphas, NODE_NONE, NULL);
+    mixed[1] = x;
+    mixed[2] = graph_node(g, "noise", "noise", x, NODE_NONE, NULL);
+    mixed[3] = graph_node(g, "drop_path", "", graph_node(g, "gelu", "", x, NODE_NONE, NULL),
+                          NODE_NONE, GRAPH_PARAMS({ "probability", 0.5 }));
+    sum = graph_node_of(g, "weighted_sum", "sum", mixed, 4,
+                        GRAPH_PARAMS({ "row", 1 }, { "columns", 0x7 }));
+    mixed[1] = sum;
+    mixed[2] = graph_node(g, "dropout", "", sum, NODE_NONE, GRAPH_PARAMS({ "probability", 0.25 }));
+    x = graph_node_of(g, "weighted_sum", "again", mixed, 3,
+                      GRAPH_PARAMS({ "row", 0 }, { "columns", 0xa }));
+    mixed[0] = sum;
+    mixed[1] = x;
+    mixed[2] = graph_node(g, "slice", "", image, NODE_NONE,
+                          GRAPH_PARAMS({ "channel", 1 }, { "channels", 2 }));
+    x = graph_node_of(g, "concat", "concat", mixed, 3, NULL);
+    x = graph_node(g, "channel_shuffle", "", x, NODE_NONE, GRAPH_PARAMS({ "groups", 2 }));
+    x = graph_node(g, "gate", "", x,
+                   graph_node(g, "sigmoid", "",
+                              graph_node(g, "global_avg_pool", "", x, NODE_NONE, NULL), NODE_NONE,
+                              NULL),
+                   NULL);
+    *ret_output = graph_node(g, "scale", "out", x, NODE_NONE, GRAPH_PARAMS({ "factor", 0.5 }));
+    assert_int_equal(graph_status(g, NULL), STATUS_OK);
+}
+
+static void a_planned_mixture_computes_what_unshared_memory_does(void **state)
+{
+    Graph g;
+    NodeId output;
+    Pool *pool;
+
+    (void)state;
+    build_mixture(&g, &output);
+    assert_int_equal(pool_new(2, &pool, NULL), STATUS_OK);
+    check_plans(&g, output, 18, true, pool);
+    check_plans(&g, output, 3, false, pool);
+    pool_free(pool);
+    graph_clear(&g);
+}
+
+static void a_parameter_is_named_as_its_node_and_alphas_count_for_nothing(void **state)
+{
+    Graph g;
+    NodeId output;
+
+    (void)state;
+    build_mixture(&g, &output);
+    assert_string_equal(g.weight[5].name, "alphas");
+    assert_int_equal(g.weight[5].spec.role, WEIGHT_ARCHITECTURE);
+    assert_int_equal(graph_parameters(&g), 4 * 3 * 9 + 8);
+    graph_clear(&g);
+}
+
+/* Weights whose product overflows in one layer only; the layers behind it see the infinity, too. */
+static void the_first_layer_with_a_number_that_is_not_finite_is_named(void **state)
+{
+    Network n = resnet(2, "relu", (ModelInput){ 8, 8, 3, 3 });
+    NodeId bad = graph_find_layer(&n.graph, "layer2.0.conv2");
+    PlanSpec spec = { .images = 3, .training = true, .output = n.loss, .gradient_to = NODE_NONE };
+    real *weights = random_weights(&n.graph), *before;
+    RunContext context = { .kernels = kernels_available()[0], .weights = weights };
+    Plan plan = { 0 };
+    void *memory;
+
+    (void)state;
+    spec.keep[0] = NODE_NONE;
+    assert_int_equal(pool_new(1, &context.pool, NULL), STATUS_OK);
+    assert_int_equal(plan_init(&plan, &n.graph, &spec, NULL), STATUS_OK);
+    memory = aligned_alloc(ARENA_ALIGN, plan.bytes);
+    assert_non_null(memory);
+    plan_bind(&plan, memory);
+    for (int poisoned = 0; poisoned < 2; poisoned++) {
+        if (poisoned)
+            weights[n.graph.weight[n.graph.node[bad].first_weight].offset] = INFINITY;
+        draw_value(plan_tensor(&plan, n.image).data, &plan.node[n.image].shapes.out, n.image);
+        memset(plan_tensor(&plan, n.target).data, 0, 9 * sizeof(real));
+        before = zeroed(n.graph.weight_numbers, sizeof *before);
+        memcpy(before, weights, n.graph.weight_numbers * sizeof *before);
+        assert_int_equal(run_first_nonfinite(&plan, &context), poisoned ? bad : NODE_NONE);
+        assert_memory_equal(before, weights, n.graph.weight_numbers * sizeof *before);
+        free(before);
+    }
+    free(memory);
+    plan_clear(&plan);
+    pool_free(context.pool);
+    free(weights);
+    network_clear(&n);
+}
+
 static size_t bytes_of(const Network *n, bool training, uint32_t images)
 {
     PlanSpec spec = { .images = images,
@@ -599,6 +726,9 @@ int main(void)
         cmocka_unit_test(an_image_too_small_is_no_crash),
         cmocka_unit_test(a_planned_resnet18_computes_what_unshared_memory_does),
         cmocka_unit_test(a_planned_knot_computes_what_unshared_memory_does),
+        cmocka_unit_test(a_planned_mixture_computes_what_unshared_memory_does),
+        cmocka_unit_test(a_parameter_is_named_as_its_node_and_alphas_count_for_nothing),
+        cmocka_unit_test(the_first_layer_with_a_number_that_is_not_finite_is_named),
         cmocka_unit_test(inference_needs_a_few_layers_of_memory_and_training_less_than_all),
     };
 
