@@ -52,17 +52,49 @@ Status network_take_weights(Network *network, Error *err)
     return s;
 }
 
+/* The first outputs of a convolution repeat their inputs: 1 at the kernel's centre, else 0. */
+static void repeat_inputs(const GraphWeight *w, real *p)
+{
+    const uint32_t *dim = w->spec.shape.dim; /* [O,I,kH,kW]; in memory [kH,kW,I,O] */
+    uint32_t most = dim[0] < dim[1] ? dim[0] : dim[1], centre = dim[2] / 2 * dim[3] + dim[3] / 2;
+
+    for (uint32_t tap = 0; tap < dim[2] * dim[3]; tap++)
+        for (uint32_t i = 0; i < dim[1]; i++)
+            for (uint32_t o = 0; o < most; o++)
+                p[((size_t)tap * dim[1] + i) * dim[0] + o] = tap == centre && i == o;
+}
+
+static void weight_randomise(const GraphWeight *w, Rng *rng, real *p)
+{
+    real bound = w->spec.fan_in == 0 ? 0 : (real)(1 / sqrt((double)w->spec.fan_in));
+
+    for (size_t k = 0; k < w->count; k++) {
+        switch (w->spec.init) {
+        case INIT_ZERO:
+        case INIT_ONE:
+            p[k] = w->spec.init == INIT_ONE;
+            break;
+        case INIT_UNIFORM:
+        case INIT_DIRAC:
+        case INIT_WHITEN:
+            p[k] = bound * (2 * (real)rng_uniform(rng) - 1);
+            break;
+        case INIT_MILLI:
+            p[k] = (real)0.001 * (real)rng_normal(rng);
+            break;
+        }
+    }
+    if (w->spec.init == INIT_DIRAC)
+        repeat_inputs(w, p);
+}
+
 void network_randomise(Network *network, uint64_t seed)
 {
     for (uint32_t i = 0; i < network->graph.weights; i++) {
         const GraphWeight *w = &network->graph.weight[i];
         Rng rng = rng_at(seed, RNG_INIT, 0, i);
-        real *p = network->weights + w->offset;
-        real bound = w->spec.fan_in == 0 ? 0 : (real)(1 / sqrt((double)w->spec.fan_in));
 
-        for (size_t k = 0; k < w->count; k++)
-            p[k] = w->spec.init == INIT_UNIFORM ? bound * (2 * (real)rng_uniform(&rng) - 1)
-                                                : (real)(w->spec.init == INIT_ONE);
+        weight_randomise(w, &rng, network->weights + w->offset);
     }
     network->batches = 0;
 }

@@ -44,10 +44,13 @@ void network_clear(Network *network);
 void weight_to_disk(const GraphWeight *weight, const real *memory, float *ret);
 void weight_from_disk(const GraphWeight *weight, const float *disk, real *ret);
 
+/* The model description and normalisation of a checkpoint; builds the network, and takes no weight
+ * memory. A parameter of the model that the file does not name has its default; STATUS_CORRUPT
+ * names the key of what is wrong. */
+CHECKED Status network_describe(Network *network, const StFile *file, Error *err);
 /*
- * The model description and normalisation of a checkpoint; builds the network and reads its
- * weights. A missing tensor, an unexpected one or another shape is STATUS_CORRUPT, naming the
- * tensor and both shapes.
+ * The same, and reads its weights. A missing tensor, an unexpected one or another shape is
+ * STATUS_CORRUPT, naming the tensor and both shapes.
  */
 CHECKED Status network_read(Network *network, const StFile *file, Error *err);
 /* As network_read(), into a network that exists already: the model must be the same. */

@@ -12,6 +12,11 @@
 
 #include "core/nn/network.h"
 
+enum {
+    INPUT_CHANNELS_MAX = 3 * 1000 + 3, /* an image and its maps of 1,000 classes */
+    NORMALISED_CHANNELS = 4,           /* of Network.mean; further ones are maps */
+};
+
 void network_meta_add(NetworkMeta *meta, const char *key, const char *format, ...)
 {
     uint32_t i = meta->count;
@@ -49,12 +54,17 @@ void network_meta(const Network *network, NetworkMeta *meta)
     network_meta_add(meta, "input.width", "%u", network->input.width);
     network_meta_add(meta, "input.channels", "%u", network->input.channels);
     network_meta_add(meta, "classes", "%u", network->input.classes);
-    for (uint32_t c = 0; c < network->input.channels && c < 4; c++) {
+    for (uint32_t c = 0; c < network->input.channels && c < NORMALISED_CHANNELS; c++) {
         snprintf(key, sizeof key, "mean.%u", c);
         network_meta_add(meta, key, "%.9g", (double)network->mean[c]);
         snprintf(key, sizeof key, "std.%u", c);
         network_meta_add(meta, key, "%.9g", (double)network->std[c]);
     }
+}
+
+static bool counts_batches(const Node *node)
+{
+    return node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0;
 }
 
 /* Weights, and a counter for each operation that has one. */
@@ -63,8 +73,7 @@ uint32_t network_tensor_count(const Network *network)
     uint32_t count = network->graph.weights;
 
     for (NodeId i = 0; i < network->graph.nodes; i++)
-        count += network->graph.node[i].op != NULL &&
-                 (network->graph.node[i].op->flags & OP_COUNTS_BATCHES) != 0;
+        count += counts_batches(&network->graph.node[i]);
     return count;
 }
 
@@ -87,7 +96,7 @@ uint32_t network_tensors(const Network *network, float *disk, StTensor *ret,
         ret[count++] = t;
     }
     for (NodeId i = 0; i < g->nodes; i++) {
-        if (g->node[i].op == NULL || (g->node[i].op->flags & OP_COUNTS_BATCHES) == 0)
+        if (!counts_batches(&g->node[i]))
             continue;
         snprintf(names[count], GRAPH_WEIGHT_NAME_MAX, "%.64s.num_batches_tracked", g->node[i].name);
         ret[count] = (StTensor){
@@ -118,6 +127,38 @@ static Status meta_number(const StFile *file, const char *key, double lo, double
     return STATUS_OK;
 }
 
+/* One of the model's parameters: a text into `ret_text`, everything else into `ret`. */
+static Status read_param(const StFile *file, const char *key, const Param *p, double *ret,
+                         char ret_text[CHOICE_TEXT_MAX], Error *err)
+{
+    const char *text = safetensors_metadata(file, key);
+    double value = 0;
+    Error why = { 0 };
+    Status s = STATUS_OK;
+
+    if (p->type == PARAM_TEXT) {
+        if (strlen(text) >= CHOICE_TEXT_MAX)
+            return error_set(err, STATUS_CORRUPT,
+                             "the checkpoint's metadata has more than %d bytes of \"%s\"",
+                             CHOICE_TEXT_MAX - 1, key);
+        snprintf(ret_text, CHOICE_TEXT_MAX, "%s", text);
+        return STATUS_OK;
+    }
+    if (p->type == PARAM_ENUM)
+        value = param_choice(p, text);
+    else
+        s = meta_number(file, key, -HUGE_VAL, HUGE_VAL, &value, err);
+    if (s != STATUS_OK)
+        return s;
+    if (param_check(p, value, &why) != STATUS_OK)
+        return error_set(err, STATUS_CORRUPT,
+                         "the checkpoint's metadata has \"%s\" = \"%.60s\", which %.160s", key,
+                         text, error_message(&why));
+    *ret = value;
+    return STATUS_OK;
+}
+
+/* A parameter that the file does not name is younger than the file, and has its default. */
 static Status read_model(const StFile *file, Choice *ret, Error *err)
 {
     const char *name = safetensors_metadata(file, "model");
@@ -131,29 +172,11 @@ static Status read_model(const StFile *file, Choice *ret, Error *err)
     for (uint32_t i = 0; i < model->count; i++) {
         const Param *p = &model->params[i];
         char key[NETWORK_META_KEY_MAX];
-        const char *text;
-        Status s;
+        Status s = STATUS_OK;
 
         snprintf(key, sizeof key, "model.%.40s", p->name);
-        text = safetensors_metadata(file, key);
-        if (p->type == PARAM_ENUM) {
-            int choice = text == NULL ? -1 : param_choice(p, text);
-
-            if (choice < 0)
-                return error_set(err, STATUS_CORRUPT,
-                                 "the checkpoint's metadata has no known \"%s\"", key);
-            ret->value[i] = choice;
-            continue;
-        }
-        if (p->type == PARAM_TEXT) {
-            if (text == NULL || strlen(text) >= sizeof ret->text)
-                return error_set(err, STATUS_CORRUPT,
-                                 "the checkpoint's metadata has no \"%s\" of at most %zu bytes",
-                                 key, sizeof ret->text - 1);
-            snprintf(ret->text, sizeof ret->text, "%s", text);
-            continue;
-        }
-        s = meta_number(file, key, p->min, p->max, &ret->value[i], err);
+        if (safetensors_metadata(file, key) != NULL)
+            s = read_param(file, key, p, &ret->value[i], ret->text, err);
         if (s != STATUS_OK)
             return s;
     }
@@ -169,7 +192,7 @@ static Status read_input(const StFile *file, ModelInput *ret, float mean[4], flo
         uint32_t *value;
     } sizes[] = { { "input.height", 4096, &ret->height },
                   { "input.width", 4096, &ret->width },
-                  { "input.channels", 4, &ret->channels },
+                  { "input.channels", INPUT_CHANNELS_MAX, &ret->channels },
                   { "classes", 65536, &ret->classes } };
     double number = 0;
     Status s;
@@ -178,9 +201,13 @@ static Status read_input(const StFile *file, ModelInput *ret, float mean[4], flo
         s = meta_number(file, sizes[i].key, 1, sizes[i].max, &number, err);
         if (s != STATUS_OK)
             return s;
+        if (number != floor(number))
+            return error_set(err, STATUS_CORRUPT,
+                             "the checkpoint's metadata has a \"%s\" that is no integer",
+                             sizes[i].key);
         *sizes[i].value = (uint32_t)number;
     }
-    for (uint32_t c = 0; c < ret->channels; c++) {
+    for (uint32_t c = 0; c < ret->channels && c < NORMALISED_CHANNELS; c++) {
         char key[32];
 
         snprintf(key, sizeof key, "mean.%u", c);
@@ -249,13 +276,15 @@ static bool is_known(const Network *network, const char *name)
             return true;
     for (NodeId i = 0; i < g->nodes; i++) {
         snprintf(counter, sizeof counter, "%.64s.num_batches_tracked", g->node[i].name);
-        if (strcmp(name, counter) == 0)
+        if (counts_batches(&g->node[i]) && strcmp(name, counter) == 0)
             return true;
     }
     return false;
 }
 
-Status network_read_weights(Network *network, const StFile *file, Error *err)
+/* Whether the file's tensors are the network's: every one of them, of the same shapes, and no
+ * other. */
+static Status check_tensors(const Network *network, const StFile *file, Error *err)
 {
     const Graph *g = &network->graph;
     const StTensor *t = NULL;
@@ -271,6 +300,17 @@ Status network_read_weights(Network *network, const StFile *file, Error *err)
             return error_set(err, STATUS_CORRUPT,
                              "the checkpoint has a tensor \"%.80s\", which the model has not",
                              safetensors_at(file, i)->name);
+    return STATUS_OK;
+}
+
+Status network_read_weights(Network *network, const StFile *file, Error *err)
+{
+    const Graph *g = &network->graph;
+    const StTensor *t = NULL;
+    Status s = check_tensors(network, file, err);
+
+    if (s != STATUS_OK)
+        return s;
     for (uint32_t i = 0; i < g->weights; i++)
         if (find_weight(file, &g->weight[i], &t, err) == STATUS_OK)
             weight_from_disk(&g->weight[i], t->data, network->weights + g->weight[i].offset);
@@ -285,14 +325,13 @@ Status network_read_weights(Network *network, const StFile *file, Error *err)
     return STATUS_OK;
 }
 
-Status network_read(Network *network, const StFile *file, Error *err)
+Status network_describe(Network *network, const StFile *file, Error *err)
 {
     const char *format = safetensors_metadata(file, "format");
     char known[32];
     Choice model = { 0 };
     ModelInput input = { 0 };
     float mean[4] = { 0 }, std[4] = { 1, 1, 1, 1 };
-    Network made = { 0 };
     Status s;
 
     snprintf(known, sizeof known, "leased/%d", NETWORK_FORMAT_VERSION);
@@ -304,12 +343,23 @@ Status network_read(Network *network, const StFile *file, Error *err)
     if (s == STATUS_OK)
         s = read_input(file, &input, mean, std, err);
     if (s == STATUS_OK)
-        s = network_init(&made, &model, &input, err);
+        s = network_init(network, &model, &input, err);
     if (s != STATUS_OK)
         return s;
-    memcpy(made.mean, mean, sizeof mean);
-    memcpy(made.std, std, sizeof std);
-    s = network_take_weights(&made, err);
+    memcpy(network->mean, mean, sizeof mean);
+    memcpy(network->std, std, sizeof std);
+    return STATUS_OK;
+}
+
+Status network_read(Network *network, const StFile *file, Error *err)
+{
+    Network made = { 0 };
+    Status s = network_describe(&made, file, err);
+
+    if (s == STATUS_OK) /* a description alone takes no memory that the file's tensors do not */
+        s = check_tensors(&made, file, err);
+    if (s == STATUS_OK)
+        s = network_take_weights(&made, err);
     if (s == STATUS_OK)
         s = network_read_weights(&made, file, err);
     if (s != STATUS_OK)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Loads one of our checkpoints by load_state_dict() into torchvision-style ResNet code and measures its test accuracy.
+"""Loads one of our checkpoints by load_state_dict() into the network of models.py that it names, and measures its test accuracy.
 
 usage: check_checkpoint.py CHECKPOINT DATASET_DIR ACCURACY [--images N]
 
@@ -16,7 +16,7 @@ import urllib.request
 import torch
 
 import safetensors_file
-from models import resnet18
+from models import MODELS
 
 FLIPS_ALLOWED = 2
 DTYPES = {"F32": torch.float32, "I64": torch.int64}
@@ -30,6 +30,14 @@ def load(path):
         if "." in name and name.split(".")[0] not in ("optimizer", "trainer"):
             state[name] = torch.frombuffer(bytearray(data), dtype=DTYPES[dtype]).reshape(shape)
     return state, metadata
+
+
+def number(text):
+    """A parameter as the models take it: an integer where it is one."""
+    try:
+        return int(float(text)) if float(text) == int(float(text)) else float(text)
+    except ValueError:
+        return text
 
 
 def load_images(folder, count):
@@ -61,11 +69,12 @@ def main():
         if path.startswith(("http://", "https://")):
             path, _ = urllib.request.urlretrieve(path, os.path.join(folder, "checkpoint"))
         state, metadata = load(path)
-    if metadata.get("model") != "resnet18":
-        sys.exit(f"the checkpoint's model is {metadata.get('model')!r}, not resnet18")
-    activation = {"relu": torch.nn.ReLU, "gelu": torch.nn.GELU}[metadata.get("model.activation", "relu")]
-    model = resnet18(width=int(float(metadata["model.width"])), classes=int(metadata["classes"]),
-                     channels=int(metadata["input.channels"]), activation=activation)
+    if metadata.get("model") not in MODELS:
+        sys.exit(f"the checkpoint's model is {metadata.get('model')!r}, models.py knows {', '.join(MODELS)}")
+    params = {key.split(".", 1)[1]: number(value) for key, value in metadata.items() if key.startswith("model.")}
+    sizes = {key: int(metadata[name]) for key, name in
+             (("size", "input.height"), ("channels", "input.channels"), ("classes", "classes"))}
+    model = MODELS[metadata["model"]](sizes, params)
     model.load_state_dict(state, strict=True)
     mean, std = (torch.tensor([float(metadata[f"{key}.{c}"]) for c in range(3)])[:, None, None] for key in ("mean", "std"))
     images, labels = load_images(args.dataset, args.images)

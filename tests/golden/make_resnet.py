@@ -37,8 +37,14 @@ def save(name, tensors, **metadata):
     print(f"  {os.path.basename(path)}: {size} bytes")
 
 
-def network(seed, width, dtype, activation=nn.ReLU):
-    model = resnet18(width=width, classes=CLASSES, activation=activation)
+def described(width, images, size, activation):
+    """The metadata that says what the network and its batch are (see rig.h)."""
+    return {"model": "resnet18", "model.width": width, "model.activation": activation, "images": images, "size": size,
+            "channels": 3, "classes": CLASSES}
+
+
+def fill(seed, model, dtype):
+    """Weights and statistics by closed forms."""
     with torch.no_grad():
         for name, value in model.state_dict().items():
             if value.is_floating_point():
@@ -46,9 +52,13 @@ def network(seed, width, dtype, activation=nn.ReLU):
     return model.to(dtype)
 
 
-def batch(seed, step, images, size, dtype):
-    x = closed_form(seed, f"images/{step}", (images, 3, size, size), 0.0, 2.0)
-    return torch.from_numpy(x).to(dtype), torch.from_numpy(closed_form_labels(seed, f"labels/{step}", images, CLASSES))
+def network(seed, width, dtype, activation="relu"):
+    return fill(seed, resnet18(width=width, classes=CLASSES, activation=activation), dtype)
+
+
+def batch(seed, step, images, size, dtype, channels=3, classes=CLASSES):
+    x = closed_form(seed, f"images/{step}", (images, channels, size, size), 0.0, 2.0)
+    return torch.from_numpy(x).to(dtype), torch.from_numpy(closed_form_labels(seed, f"labels/{step}", images, classes))
 
 
 def watch_kinks(model):
@@ -112,7 +122,7 @@ def make_case(name, width, images, size):
     results = {"train/logits": logits, "train/loss": loss, "eval/logits": eval_logits}
     results.update({"train/" + key: value for key, value in model.state_dict().items() if "running" in key})
     results.update({"eval/cam/" + layer: value for layer, value in maps.items()})
-    shape = dict(seed=seed, width=width, images=images, size=size, classes=CLASSES)
+    shape = dict(seed=seed, **described(width, images, size, "relu"))
     save(name, results, **shape)
     save(name + "_gradients", {key: p.grad for key, p in model.named_parameters()}, **shape)
 
@@ -132,11 +142,11 @@ def train(seed, width, images, size, steps, dtype, activation):
 
 
 def make_sgd_gelu(width=4, images=8, size=16, steps=10, seed=0):
-    run = functools.partial(train, seed, width, images, size, steps, activation=nn.GELU)
+    run = functools.partial(train, seed, width, images, size, steps, activation="gelu")
     (model, losses), (single, _) = run(dtype=torch.float64), run(dtype=torch.float32)
     gap = max(relative(p, q) for p, q in zip(single.parameters(), model.parameters()))
     print(f"sgd_gelu: seed {seed}: loss {losses[0]:.4f} -> {losses[-1]:.4f}; PyTorch's own fp32 weights are {gap:.2g} away")
-    shape = dict(seed=seed, width=width, images=images, size=size, classes=CLASSES, steps=steps)
+    shape = dict(seed=seed, steps=steps, **described(width, images, size, "gelu"))
     save("sgd_gelu", dict(model.named_parameters()), **shape)
     save("sgd_gelu_losses", {"losses": np.array(losses), **{k: v for k, v in model.state_dict().items() if "running" in k}},
          **shape)
@@ -157,7 +167,7 @@ def make_sgd_relu_gap(width=4, images=8, size=8, steps=10, seeds=10):
     # cross one. With larger images about half of them do, and the median of ten would be chance.
     sketches, gaps, exact = [], [], []
     for seed in range(seeds):
-        run = functools.partial(train, seed, width, images, size, steps, activation=nn.ReLU)
+        run = functools.partial(train, seed, width, images, size, steps, activation="relu")
         (model, _), (single, _) = run(dtype=torch.float64), run(dtype=torch.float32)
         reference = sketch(seed, model).astype(np.float32)
         difference = sketch(seed, single) - reference
@@ -168,7 +178,7 @@ def make_sgd_relu_gap(width=4, images=8, size=8, steps=10, seeds=10):
     print(f"sgd_relu_gap: median gap of fp32 to fp64 over {seeds} seeds: {statistics.median(gaps):.3g} by sketches, "
           f"{statistics.median(exact):.3g} exactly; all: {' '.join(f'{gap:.1e}' for gap in exact)}")
     save("sgd_relu_gap", {"sketches": np.stack(sketches), "gaps": np.array(gaps)},
-         seeds=seeds, width=width, images=images, size=size, classes=CLASSES, steps=steps)
+         seeds=seeds, steps=steps, **described(width, images, size, "relu"))
 
 
 if __name__ == "__main__":

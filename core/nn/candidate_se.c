@@ -1,0 +1,21 @@
+/* Squeeze and excitation. */
+#include "core/nn/candidate.h"
+
+#include <stdio.h>
+
+#include "core/nn/attention.h"
+
+static NodeId build(const CandidateSite *site, NodeId x)
+{
+    char name[GRAPH_NAME_MAX];
+
+    x = candidate_reduce(site, x);
+    snprintf(name, sizeof name, "%.50s.se", site->name);
+    return attention_se(site->graph, name, x, site->se_reduction, false);
+}
+
+const Candidate candidate_se = {
+    .described = { "se", "squeeze and excitation", NULL, 0 },
+    .attention = true,
+    .build = build,
+};

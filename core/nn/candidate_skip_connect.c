@@ -1,0 +1,15 @@
+/* The identity: at stride 1 its input's own node, at stride 2 a FactorizedReduce. */
+#include "core/nn/candidate.h"
+#include "core/nn/modules.h"
+
+static NodeId build(const CandidateSite *site, NodeId x)
+{
+    if (site->stride == 1)
+        return x;
+    return module_factorized_reduce(site->graph, site->name, x, site->channels, !site->search);
+}
+
+const Candidate candidate_skip_connect = {
+    .described = { "skip_connect", "identity; at stride 2 a factorized reduction", NULL, 0 },
+    .build = build,
+};
