@@ -17,14 +17,14 @@ static const Param params[] = {
       .help = "the largest shift, in pixels" },
 };
 
-static void crop_apply(const double *value, Rng *rng, ImageSize size, const uint8_t *in,
-                       uint8_t *out)
+static void crop_pixels(const double *value, ImageDraw *draw, ImageSize size, const uint8_t *in,
+                        uint8_t *out)
 {
     uint32_t padding = (uint32_t)value[0];
     size_t pixel = size.channels, row = pixel * size.width;
     /* The crop's corner in the image, which is -padding..padding. */
-    int64_t top = (int64_t)rng_below(rng, 2 * padding + 1) - padding;
-    int64_t left = (int64_t)rng_below(rng, 2 * padding + 1) - padding;
+    int64_t top = (int64_t)rng_below(&draw->rng, 2 * padding + 1) - padding;
+    int64_t left = (int64_t)rng_below(&draw->rng, 2 * padding + 1) - padding;
     int64_t from = left < 0 ? -left : 0; /* columns of the crop that lie in the image */
     int64_t to = left > 0 ? size.width - left : size.width;
 
@@ -41,5 +41,5 @@ static void crop_apply(const double *value, Rng *rng, ImageSize size, const uint
 extern const Augmentation augmentation_crop;
 const Augmentation augmentation_crop = {
     .described = { "crop", "random crop of the zero-padded image", params, 1 },
-    .apply = crop_apply,
+    .pixels = crop_pixels,
 };

@@ -48,5 +48,29 @@ CHECKED Status cifar_parse(const CifarLayout *layout, const char *file, uint64_t
 CHECKED Status cifar_parse_names(const char *file, const uint8_t *bytes, size_t size,
                                  uint32_t classes, char (*ret_names)[CLASS_NAME_MAX], Error *err);
 
+/* Is `path` a directory with a file that has one of the layouts' names? */
+bool cifar_present(const char *path);
+
+/* The layouts have one image size; 0 stands for it. STATUS_INVALID at "/image_size". */
+CHECKED Status cifar_check_size(const char *name, uint32_t image_size, Error *err);
+
 /* dataset_open() for a directory that holds one of these layouts. */
 CHECKED Status cifar_open(const char *name, const char *path, Dataset **ret, Error *err);
+
+enum { CIFAR_FILE_NAME_MAX = 32 };
+
+/* A file that comes from elsewhere than a directory. */
+typedef struct CifarFile {
+    char name[CIFAR_FILE_NAME_MAX];
+    int fd; /* of something that can be read from its start and knows its length */
+} CifarFile;
+
+typedef enum CifarKind { CIFAR_NONE, CIFAR_NAMES, CIFAR_RECORDS } CifarKind;
+
+/* Is `name` (without folders) that of a file of class names or of records, in either layout? */
+CifarKind cifar_kind(const char *name);
+
+/* dataset_open() for files that, with their names, make up one of these layouts. Reads from the
+ * descriptors, which stay the caller's. */
+CHECKED Status cifar_open_files(const char *name, const CifarFile *files, uint32_t count,
+                                Dataset **ret, Error *err);

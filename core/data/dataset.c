@@ -2,11 +2,14 @@
  * masks. */
 #include "core/data/dataset.h"
 
+#include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/checked.h"
 #include "core/data/cifar.h"
+#include "core/data/folder.h"
 #include "core/data/storage.h"
 
 static bool plan_bytes(const DatasetPlan *plan, size_t *ret)
@@ -74,9 +77,53 @@ Status dataset_new(const DatasetPlan *plan, Dataset **ret, DatasetRoom *ret_room
     return STATUS_OK;
 }
 
-Status dataset_open(const char *name, const char *path, Dataset **ret, Error *err)
+Status dataset_open(const char *name, const char *path, const DatasetOptions *options,
+                    Dataset **ret, Error *err)
 {
+    static const DatasetOptions defaults = { 0 };
+    Status s;
+
+    if (options == NULL)
+        options = &defaults;
+    if (!cifar_present(path))
+        return folder_open(name, path, options, ret, err);
+    s = cifar_check_size(name, options->image_size, err);
+    if (s != STATUS_OK)
+        return s;
     return cifar_open(name, path, ret, err);
+}
+
+void dataset_statistics(const Dataset *dataset, const uint32_t *positions, uint32_t count,
+                        float *ret_mean, float *ret_std)
+{
+    uint32_t channels = dataset->channels;
+    size_t area = (size_t)dataset->height * dataset->width;
+    uint64_t sum[DATASET_CHANNELS_MAX] = { 0 }, squares[DATASET_CHANNELS_MAX] = { 0 };
+    double values = (double)count * (double)area;
+
+    assert(count > 0 && channels <= DATASET_CHANNELS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t image = positions != NULL ? positions[i] : i;
+        const uint8_t *pixel = dataset->train.pixels + image * area * channels;
+
+        for (size_t p = 0; p < area; p++)
+            for (uint32_t c = 0; c < channels; c++) {
+                uint32_t v = *pixel++;
+
+                sum[c] += v;
+                squares[c] += v * v;
+            }
+    }
+    for (uint32_t c = 0; c < channels; c++) {
+        double mean = (double)sum[c] / values;
+        double variance = (double)squares[c] / values - mean * mean;
+        /* Of equal pixels, of which there may be very many, rounding must not leave a trace. */
+        bool varied = (unsigned __int128)sum[c] * sum[c] <
+                      (unsigned __int128)squares[c] * ((uint64_t)count * area);
+
+        ret_mean[c] = (float)(mean / 255);
+        ret_std[c] = varied && variance > 0 ? (float)(sqrt(variance) / 255) : 1;
+    }
 }
 
 void dataset_free(Dataset *dataset)

@@ -13,10 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/shape.h"
-#include "core/data/augment.h"
-
-enum { IMAGE_BYTES_MAX = 1 << 16 }; /* two of them lie on a pool thread's stack */
+#include "core/base/rng.h"
 
 const char *const split_names[SPLIT_COUNT + 1] = { "train", "val", "test", NULL };
 
@@ -44,8 +41,10 @@ static Status spec_check(const Dataset *dataset, const DataSpec *spec, Error *er
                       "must be less than the %u training images, so that some are left to train on",
                       train);
     if ((size_t)dataset->height * dataset->width * dataset->channels > IMAGE_BYTES_MAX)
-        s = error_add(err, STATUS_INVALID, "/dataset", "its images of %ux%u are too large",
-                      dataset->width, dataset->height);
+        s = error_add(err, STATUS_INVALID, "/dataset",
+                      "its images of %ux%u with %u channels are too large: width * height * "
+                      "channels may be %d",
+                      dataset->width, dataset->height, dataset->channels, IMAGE_BYTES_MAX);
     return s;
 }
 
@@ -93,6 +92,7 @@ Status loader_init(Loader *loader, const Dataset *dataset, const DataSpec *spec,
     for (uint32_t i = 0; i < test; i++)
         made.index[SPLIT_TEST][i] = i;
     free(order);
+    loader_set_normal(&made, dataset->mean, dataset->std);
     *loader = made;
     return STATUS_OK;
 }
@@ -104,61 +104,25 @@ void loader_clear(Loader *loader)
     *loader = (Loader){ 0 };
 }
 
-typedef float Normal[DATASET_CHANNELS_MAX][256];
-
-static void normal_fill(const Dataset *dataset, Normal normal)
+void loader_set_normal(Loader *loader, const float *mean, const float *std)
 {
-    for (uint32_t c = 0; c < dataset->channels; c++)
+    for (uint32_t c = 0; c < loader->dataset->channels; c++) {
+        loader->mean[c] = mean[c];
+        loader->std[c] = std[c];
         for (uint32_t v = 0; v < 256; v++)
-            normal[c][v] = ((float)v / 255.0f - dataset->mean[c]) / dataset->std[c];
-}
-
-typedef struct BatchWork {
-    const Loader *loader;
-    const BatchSpec *spec;
-    float *images;
-    uint16_t *labels;
-    Normal normal;
-} BatchWork;
-
-/* Image `unit` of the batch: bytes -> augmented bytes -> its lane of its block. */
-static void batch_image(void *context, size_t unit)
-{
-    const BatchWork *work = context;
-    const Dataset *dataset = work->loader->dataset;
-    const BatchSpec *spec = work->spec;
-    uint32_t item = spec->items[unit], channels = dataset->channels;
-    ImageSize size = { dataset->height, dataset->width, channels };
-    size_t area = (size_t)size.height * size.width;
-    uint32_t block = (uint32_t)unit / BLOCK_IMAGES, lane = (uint32_t)unit % BLOCK_IMAGES;
-    uint32_t lanes = block_images(spec->count, block);
-    float *out = work->images + (size_t)block * BLOCK_IMAGES * area * channels;
-    Rng rng = rng_at(spec->seed, RNG_AUGMENT, spec->epoch, item);
-    uint8_t room[2][IMAGE_BYTES_MAX];
-    const uint8_t *in = loader_pixels(work->loader, spec->split, item);
-
-    for (uint32_t i = 0; i < spec->augments; i++) {
-        const Choice *choice = &spec->augment[i];
-
-        augmentation_table[choice->row]->apply(choice->value, &rng, size, in, room[i & 1]);
-        in = room[i & 1];
+            loader->normal[c][v] = ((float)v / 255.0f - mean[c]) / std[c];
     }
-    for (size_t p = 0; p < area; p++)
-        for (uint32_t c = 0; c < channels; c++)
-            out[(p * lanes + lane) * channels + c] = work->normal[c][in[p * channels + c]];
-    work->labels[unit] = loader_label(work->loader, spec->split, item);
 }
 
-void loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch, float *ret_images,
-                  uint16_t *ret_labels)
+void loader_measure_normal(Loader *loader)
 {
-    BatchWork work = {
-        .loader = loader, .spec = batch, .images = ret_images, .labels = ret_labels
-    };
+    uint32_t images = loader->images[SPLIT_TRAIN];
+    float mean[DATASET_CHANNELS_MAX], std[DATASET_CHANNELS_MAX];
 
-    assert(batch->split < SPLIT_COUNT);
-    normal_fill(loader->dataset, work.normal);
-    pool_run(pool, batch->count, batch_image, &work);
+    if (strcmp(loader->dataset->layout, "folder") != 0 || images == 0)
+        return;
+    dataset_statistics(loader->dataset, loader->index[SPLIT_TRAIN], images, mean, std);
+    loader_set_normal(loader, mean, std);
 }
 
 static size_t position(const Loader *loader, Split split, uint32_t item)
@@ -188,13 +152,12 @@ const uint8_t *loader_mask(const Loader *loader, Split split, uint32_t item)
     return masks == NULL ? NULL : masks + position(loader, split, item) * d->height * d->width;
 }
 
-void loader_normalise(const Dataset *dataset, const uint8_t *pixels, float *ret)
+void loader_normalise(const Loader *loader, const uint8_t *pixels, float *ret)
 {
-    size_t area = (size_t)dataset->height * dataset->width;
-    Normal normal;
+    const Dataset *d = loader->dataset;
+    size_t area = (size_t)d->height * d->width;
 
-    normal_fill(dataset, normal);
     for (size_t p = 0; p < area; p++)
-        for (uint32_t c = 0; c < dataset->channels; c++, pixels++, ret++)
-            *ret = normal[c][*pixels];
+        for (uint32_t c = 0; c < d->channels; c++, pixels++, ret++)
+            *ret = loader->normal[c][*pixels];
 }

@@ -15,7 +15,6 @@
  */
 #include "core/data/shapes.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/data/shapes_forms.h"
@@ -249,28 +248,6 @@ void shapes_image(uint64_t seed, uint32_t split, uint32_t index, uint8_t *ret_pi
 
 /* ---- The data set ---- */
 
-/* Sums are exact integers, and a square root is correctly rounded: the same constants everywhere.
- */
-static void normalisation(Dataset *dataset)
-{
-    size_t values = (size_t)dataset->train.images * SHAPES_PIXELS;
-
-    for (size_t c = 0; c < 3; c++) {
-        uint64_t sum = 0, squares = 0;
-        double mean;
-
-        for (size_t i = 0; i < values; i++) {
-            uint64_t v = dataset->train.pixels[i * 3 + c];
-
-            sum += v;
-            squares += v * v;
-        }
-        mean = (double)sum / (double)values;
-        dataset->mean[c] = (float)(mean / 255);
-        dataset->std[c] = (float)(sqrt((double)squares / (double)values - mean * mean) / 255);
-    }
-}
-
 Status dataset_open_shapes(Dataset **ret, Error *err)
 {
     const DatasetPlan plan = { .name = "shapes",
@@ -296,7 +273,7 @@ Status dataset_open_shapes(Dataset **ret, Error *err)
             shapes_image(0, split, i, set->pixels + (size_t)i * 3 * SHAPES_PIXELS,
                          set->masks + (size_t)i * SHAPES_PIXELS);
         }
-    normalisation(dataset);
+    dataset_statistics(dataset, NULL, SHAPES_TRAIN, dataset->mean, dataset->std);
     *ret = dataset;
     return STATUS_OK;
 }

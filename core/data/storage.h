@@ -5,14 +5,14 @@
 
 #include "core/data/dataset.h"
 
-enum { CLASS_NAME_MAX = 32 };
+enum { CLASS_NAME_MAX = 64 };
 
 /* What a reader knows before it reads. */
 typedef struct DatasetPlan {
     const char *name;   /* copied; cut to DATASET_NAME_MAX - 1 */
     const char *layout; /* static text */
     uint32_t height, width, channels, classes;
-    uint32_t images[2]; /* train, test */
+    uint32_t images[2]; /* train, test; `test` may be 0 */
     bool masks;
 } DatasetPlan;
 

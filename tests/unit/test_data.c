@@ -1,4 +1,4 @@
-/* data: the CIFAR reader, splits, batches, augmentations. */
+/* data: the CIFAR reader, splits, batches. */
 #include "tests/unit/test.h"
 
 #include <math.h>
@@ -90,7 +90,7 @@ static void assert_refused(const char *path, const char *part)
     Dataset *dataset = NULL;
     Error err = { 0 };
 
-    assert_int_equal(dataset_open("mine", path, &dataset, &err), STATUS_INVALID);
+    assert_int_equal(dataset_open("mine", path, NULL, &dataset, &err), STATUS_INVALID);
     assert_null(dataset);
     assert_non_null(strstr(error_message(&err), "\"mine\""));
     if (strstr(error_message(&err), part) == NULL)
@@ -107,7 +107,7 @@ static void cifar10_is_read_in_numeric_order_and_turned_to_channels_last(void **
     write_cifar10();
     write_records("data_batch_2.bin", 1, (const uint8_t[]){ 7 }, 1, 0);
     write_records("data_batch_10.bin", 1, (const uint8_t[]){ 9 }, 1, 0);
-    assert_int_equal(dataset_open("mine", folder, &d, NULL), STATUS_OK);
+    assert_int_equal(dataset_open("mine", folder, NULL, &d, NULL), STATUS_OK);
     assert_string_equal(d->name, "mine");
     assert_string_equal(d->layout, "cifar10");
     assert_int_equal(d->classes, 10);
@@ -132,7 +132,7 @@ static void cifar100_takes_the_fine_label(void **state)
     (void)state;
     write_records("train.bin", 2, (const uint8_t[]){ 99, 0 }, 2, 0);
     write_records("test.bin", 2, (const uint8_t[]){ 42 }, 1, 0);
-    assert_int_equal(dataset_open("mine", folder, &d, NULL), STATUS_OK);
+    assert_int_equal(dataset_open("mine", folder, NULL, &d, NULL), STATUS_OK);
     assert_string_equal(d->layout, "cifar100");
     assert_int_equal(d->classes, 100);
     assert_int_equal(d->train.labels[0], 99);
@@ -151,7 +151,7 @@ static void class_names_come_from_the_folder_if_it_has_them(void **state)
     (void)state;
     write_cifar10();
     write_bytes("batches.meta.txt", names, sizeof names - 1);
-    assert_int_equal(dataset_open("mine", folder, &d, NULL), STATUS_OK);
+    assert_int_equal(dataset_open("mine", folder, NULL, &d, NULL), STATUS_OK);
     assert_string_equal(d->class_names[0], "a");
     assert_string_equal(d->class_names[9], "last one");
     dataset_free(d);
@@ -205,7 +205,7 @@ static void only_a_directory_of_regular_files_will_do(void **state)
     assert_refused("/nowhere/at/all", "cannot open its directory");
     write_cifar10();
     path_of("data_batch_1.bin", path);
-    assert_refused(path, "Not a directory");
+    assert_refused(path, "no archive");
     path_of("data_batch_2.bin", path);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_refused(folder, "data_batch_2.bin is not a regular file"); /* and does not hang */
@@ -337,10 +337,14 @@ static void run_batch(const Loader *loader, unsigned threads, const BatchSpec *s
                       float *ret_images, uint16_t *ret_labels)
 {
     Pool *pool = NULL;
+    BatchSpec batch = *spec;
 
+    batch.scratch = aligned_alloc(64, loader_scratch_bytes(loader, spec->count));
+    assert_non_null(batch.scratch);
     assert_int_equal(pool_new(threads, &pool, NULL), STATUS_OK);
-    loader_batch(loader, pool, spec, ret_images, ret_labels);
+    loader_batch(loader, pool, &batch, ret_images, ret_labels, NULL);
     pool_free(pool);
+    free(batch.scratch);
 }
 
 static void a_batch_of_21_lies_in_a_block_of_16_and_one_of_5(void **state)
@@ -361,7 +365,7 @@ static void a_batch_of_21_lies_in_a_block_of_16_and_one_of_5(void **state)
         uint32_t lanes = i < 16 ? 16 : 5, lane = i % 16;
 
         assert_int_equal(labels[i], test_labels[items[i]]);
-        loader_normalise(&d, loader_pixels(&loader, SPLIT_TEST, items[i]), one);
+        loader_normalise(&loader, loader_pixels(&loader, SPLIT_TEST, items[i]), one);
         for (uint32_t p = 0; p < H * W; p++)
             for (uint32_t c = 0; c < C; c++) {
                 float byte = test_pixels[items[i] * IMAGE + p * C + c];
@@ -394,7 +398,8 @@ static void batches_do_not_depend_on_the_number_of_threads(void **state)
     for (uint32_t i = 0; i < TRAIN; i++)
         items[i] = (i * 17) % TRAIN;
     for (unsigned t = 0; t < 3; t++)
-        run_batch(&loader, t + 1, &(BatchSpec){ SPLIT_TRAIN, items, TRAIN, augment, 2, 5, 3 },
+        run_batch(&loader, t + 1,
+                  &(BatchSpec){ SPLIT_TRAIN, items, TRAIN, augment, 2, .seed = 5, .epoch = 3 },
                   images[t], labels[t]);
     for (int t = 1; t < 3; t++) {
         assert_memory_equal(images[t], images[0], sizeof images[0]);
@@ -438,91 +443,168 @@ static void augmentation_is_keyed_by_seed_epoch_and_image_alone(void **state)
     loader_clear(&loader);
 }
 
-/* ---- Augmentations ---- */
-
-static void crop_shifts_evenly_and_moves_zeros_in(void **state)
+/* Views of one image of the byte y * W + x. */
+static void a_view_is_the_image_moved_and_then_mirrored(void **state)
 {
-    const Augmentation *crop = augmentation_table[table_find(augmentation_table, "crop")];
-    const ImageSize size = { 7, 7, 1 };
-    const double padding = 2;
-    uint8_t in[49], out[49];
-    int count[5][5] = { 0 };
+    static const View views[] = {
+        { .flip = true },
+        { .shift_x = 1 },
+        { .shift_y = -1 },
+        { .flip = true, .shift_x = -1, .shift_y = 1 },
+        { .shift_x = 2, .shift_y = 2 },
+    };
+    /* Row and column of `in` that row 0 and column 0 of the view show. */
+    static const uint32_t corner[][2] = { { 0, 3 }, { 0, 1 }, { 1, 0 }, { 1, 2 }, { 2, 2 } };
+    static const uint32_t next_column[] = { 2, 2, 1, 1, 3 };
+    Dataset d = small_dataset();
+    Loader loader = small_loader(&d, (DataSpec){ 0 });
+    const uint32_t item = 0;
+    float image[IMAGE], plain[IMAGE];
+    uint16_t label;
 
     (void)state;
-    for (int p = 0; p < 49; p++)
-        in[p] = (uint8_t)(p + 1);
-    for (uint32_t draw = 0; draw < 5000; draw++) {
-        Rng rng = rng_at(0, RNG_TEST, 0, draw);
-        int dy, dx;
-
-        crop->apply(&padding, &rng, size, in, out);
-        /* The middle is never cropped away from the middle, so it tells the shift. */
-        dy = (out[3 * 7 + 3] - 1) / 7 - 3;
-        dx = (out[3 * 7 + 3] - 1) % 7 - 3;
-        count[dy + 2][dx + 2]++;
-        for (int y = 0; y < 7; y++)
-            for (int x = 0; x < 7; x++) {
-                bool inside = y + dy >= 0 && y + dy < 7 && x + dx >= 0 && x + dx < 7;
-
-                assert_int_equal(out[y * 7 + x], inside ? in[(y + dy) * 7 + x + dx] : 0);
-            }
+    loader_normalise(&loader, loader_pixels(&loader, SPLIT_TEST, item), plain);
+    for (size_t v = 0; v < sizeof views / sizeof *views; v++) {
+        run_batch(&loader, 1,
+                  &(BatchSpec){ .split = SPLIT_TEST, .items = &item, .count = 1, .view = views[v] },
+                  image, &label);
+        assert_memory_equal(image, plain + (corner[v][0] * W + corner[v][1]) * C,
+                            C * sizeof(float));
+        assert_memory_equal(image + C, plain + (corner[v][0] * W + next_column[v]) * C,
+                            C * sizeof(float));
     }
-    for (int i = 0; i < 25; i++)
-        assert_in_range(count[i / 5][i % 5], 140, 260); /* 200 expected, sd 14 */
+    loader_clear(&loader);
 }
 
-static void crop_survives_a_padding_wider_than_the_image(void **state)
+static void a_checkpoint_can_bring_its_own_normalisation(void **state)
 {
-    const Augmentation *crop = augmentation_table[table_find(augmentation_table, "crop")];
-    const ImageSize size = { 3, 5, 2 };
-    const double none = 0, most = 16;
-    uint8_t in[30], out[30];
-    int empty = 0;
+    const float mean[C] = { 0.1f, 0.9f }, std[C] = { 2, 0.125f };
+    Dataset d = small_dataset();
+    Loader loader = small_loader(&d, (DataSpec){ 0 });
+    const uint32_t item = 3;
+    float image[IMAGE];
+    uint16_t label;
 
     (void)state;
-    memset(in, 9, sizeof in);
-    for (uint32_t draw = 0; draw < 500; draw++) {
-        Rng rng = rng_at(0, RNG_TEST, 1, draw);
-
-        crop->apply(&most, &rng, size, in, out);
-        empty += memchr(out, 9, sizeof out) == NULL;
-        crop->apply(&none, &rng, size, in, out);
-        assert_memory_equal(in, out, sizeof in);
-    }
-    assert_true(empty > 250 && empty < 500);
+    loader_set_normal(&loader, mean, std);
+    run_batch(&loader, 1, &(BatchSpec){ .split = SPLIT_TEST, .items = &item, .count = 1 }, image,
+              &label);
+    for (int p = 0; p < IMAGE; p++)
+        assert_true(image[p] ==
+                    ((float)test_pixels[3 * IMAGE + p] / 255.0f - mean[p % C]) / std[p % C]);
+    loader_clear(&loader);
 }
 
-static void flip_mirrors_every_second_image(void **state)
+static void only_a_folder_is_measured_and_only_what_is_trained_on(void **state)
 {
-    const Augmentation *flip = augmentation_table[table_find(augmentation_table, "flip")];
-    const ImageSize size = { 1, 3, 2 };
-    const uint8_t in[6] = { 1, 2, 3, 4, 5, 6 }, mirrored[6] = { 5, 6, 3, 4, 1, 2 };
-    uint8_t out[6];
-    int flipped = 0;
+    Dataset d = small_dataset();
+    Loader loader =
+        small_loader(&d, (DataSpec){ .train_images = 10, .val_images = 4, .split_seed = 3 });
+    double sum = 0;
 
     (void)state;
-    for (uint32_t draw = 0; draw < 2000; draw++) {
-        Rng rng = rng_at(0, RNG_TEST, 2, draw);
-        bool mirror;
-
-        flip->apply(NULL, &rng, size, in, out);
-        mirror = out[0] == 5;
-        flipped += mirror;
-        assert_memory_equal(out, mirror ? mirrored : in, sizeof in);
-    }
-    assert_in_range(flipped, 900, 1100);
+    loader_measure_normal(&loader);
+    assert_true(loader.mean[1] == d.mean[1] && loader.std[1] == d.std[1]);
+    d.layout = "folder";
+    loader_measure_normal(&loader);
+    for (uint32_t i = 0; i < 6; i++) /* the second channel is one byte all over an image */
+        sum += loader_pixels(&loader, SPLIT_TRAIN, i)[1];
+    assert_true(fabs((double)loader.mean[1] - sum / 6 / 255) < 1e-6);
+    assert_true(loader.normal[1][255] == (1 - loader.mean[1]) / loader.std[1]);
+    loader_clear(&loader);
 }
 
-static void the_table_of_augmentations_describes_itself(void **state)
+static void a_data_set_without_test_images_has_an_empty_split(void **state)
 {
-    const Described *crop = &augmentation_table[table_find(augmentation_table, "crop")]->described;
+    Dataset d = small_dataset();
+    Loader loader;
 
     (void)state;
-    assert_int_equal(table_find(augmentation_table, "nope"), -1);
-    assert_true(table_find(augmentation_table, "flip") >= 0);
-    assert_int_equal(param_find(crop, "padding"), 0);
-    assert_true(crop->params[0].fallback == 4 && crop->params[0].min == 0 &&
-                crop->params[0].max == 16);
+    d.test = (ImageSet){ 0 };
+    loader = small_loader(&d, (DataSpec){ 0 });
+    assert_int_equal(loader.images[SPLIT_TEST], 0);
+    assert_int_equal(loader.images[SPLIT_TRAIN], TRAIN);
+    loader_clear(&loader);
+}
+
+/* One image of `side` x `side` x 4 in every pixel of which lies its row. */
+static void images_are_as_large_as_promised_and_no_larger(void **state)
+{
+    const size_t bytes = 512 * 512 * 4;
+    uint8_t *pixels = malloc(bytes);
+    float *image = malloc(bytes * sizeof *image);
+    const uint16_t label = 1;
+    Dataset d = { .name = "large",
+                  .layout = "shapes",
+                  .height = 512,
+                  .width = 512,
+                  .channels = 4,
+                  .classes = 2,
+                  .std = { 1, 1, 1, 1 },
+                  .train = { 1, pixels, &label, NULL } };
+    Choice augment[2] = { { .row = (uint32_t)table_find(augmentation_table, "flip") },
+                          { .row = (uint32_t)table_find(augmentation_table, "cutout"),
+                            .value = { 1 } } };
+    const uint32_t item = 0;
+    Loader loader;
+    Error err = { 0 };
+    uint16_t got = 0;
+
+    (void)state;
+    assert_non_null(pixels);
+    assert_non_null(image);
+    for (size_t i = 0; i < bytes; i++)
+        pixels[i] = (uint8_t)(i / (512 * 4));
+    loader = small_loader(&d, (DataSpec){ 0 });
+    run_batch(&loader, 1,
+              &(BatchSpec){ .items = &item, .count = 1, .augment = augment, .augments = 2 }, image,
+              &got);
+    assert_int_equal(got, 1);
+    assert_true(image[0] == 0 && image[bytes - 1] == 1);
+    loader_clear(&loader);
+    d.height = 513;
+    assert_int_equal(loader_init(&loader, &d, &(DataSpec){ 0 }, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/dataset");
+    assert_non_null(strstr(error_message(&err), "512x513"));
+    free(pixels);
+    free(image);
+}
+
+/* Every row at once on an image of one pixel, in a batch of one: nothing to move, all to mix. */
+static void an_image_of_one_pixel_survives_every_row(void **state)
+{
+    const uint8_t pixel[1] = { 51 };
+    const uint16_t label = 0;
+    Dataset d = { .name = "dot",
+                  .layout = "shapes",
+                  .height = 1,
+                  .width = 1,
+                  .channels = 1,
+                  .classes = 1,
+                  .std = { 1 },
+                  .train = { 1, pixel, &label, NULL } };
+    Loader loader = small_loader(&d, (DataSpec){ 0 });
+    Choice augment[AUGMENTS_MAX];
+    const uint32_t item = 0;
+    uint32_t rows = 0;
+
+    (void)state;
+    for (; augmentation_table[rows] != NULL && rows < AUGMENTS_MAX; rows++)
+        choice_init(augmentation_table, rows, &augment[rows]);
+    for (uint32_t step = 0; step < 50; step++) {
+        BatchSpec spec = { .items = &item,
+                           .count = 1,
+                           .augment = augment,
+                           .augments = rows,
+                           .epoch = step,
+                           .step = step };
+        float out = -1;
+        uint16_t got;
+
+        run_batch(&loader, 1, &spec, &out, &got);
+        assert_true(out == 0); /* cut out */
+    }
+    loader_clear(&loader);
 }
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
@@ -545,10 +627,12 @@ int main(void)
         cmocka_unit_test(a_batch_of_21_lies_in_a_block_of_16_and_one_of_5),
         cmocka_unit_test(batches_do_not_depend_on_the_number_of_threads),
         cmocka_unit_test(augmentation_is_keyed_by_seed_epoch_and_image_alone),
-        cmocka_unit_test(crop_shifts_evenly_and_moves_zeros_in),
-        cmocka_unit_test(crop_survives_a_padding_wider_than_the_image),
-        cmocka_unit_test(flip_mirrors_every_second_image),
-        cmocka_unit_test(the_table_of_augmentations_describes_itself),
+        cmocka_unit_test(a_view_is_the_image_moved_and_then_mirrored),
+        cmocka_unit_test(a_checkpoint_can_bring_its_own_normalisation),
+        cmocka_unit_test(only_a_folder_is_measured_and_only_what_is_trained_on),
+        cmocka_unit_test(a_data_set_without_test_images_has_an_empty_split),
+        cmocka_unit_test(images_are_as_large_as_promised_and_no_larger),
+        cmocka_unit_test(an_image_of_one_pixel_survives_every_row),
     };
 
     return cmocka_run_group_tests_name("data", tests, NULL, NULL);
