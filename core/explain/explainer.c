@@ -101,6 +101,16 @@ uint32_t explainer_classes(const Explainer *e)
     return e->network.input.classes;
 }
 
+const float *explainer_mean(const Explainer *e)
+{
+    return e->network.mean;
+}
+
+const float *explainer_std(const Explainer *e)
+{
+    return e->network.std;
+}
+
 /* Plans for `layer` unless that is the plan at hand. */
 static Status plan_layer(Explainer *e, NodeId layer, Error *err)
 {

@@ -60,6 +60,9 @@ void explainer_free(Explainer *explainer); /* NULL is fine */
 const LayerInfo *explainer_layers(const Explainer *explainer, uint32_t *ret_count);
 Shape explainer_input(const Explainer *explainer); /* [1,H,W,C] */
 uint32_t explainer_classes(const Explainer *explainer);
+/* How its images were normalised in training, and are to be: [C] each, of pixels scaled to 0..1. */
+const float *explainer_mean(const Explainer *explainer);
+const float *explainer_std(const Explainer *explainer);
 
 /* STATUS_INVALID, with pointer "/layer" (the message lists the stage names) or "/class". Never NaN.
  */

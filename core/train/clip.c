@@ -2,13 +2,18 @@
  * thread count. */
 #include "core/train/optimizer.h"
 
+static bool counts(const OptimizerStep *s, size_t i)
+{
+    return s->group[s->chunk[i].group].moves;
+}
+
 static void sum_chunk(void *context, size_t i)
 {
     const OptimizerStep *s = context;
     const real *g = s->gradients + s->chunk[i].offset;
     double sum = 0;
 
-    for (size_t k = 0; k < s->chunk[i].count; k++)
+    for (size_t k = 0; k < s->chunk[i].count && counts(s, i); k++)
         sum += (double)g[k] * (double)g[k];
     s->chunk_sum[i] = sum;
 }
@@ -23,7 +28,7 @@ static void scale_chunk(void *context, size_t i)
     const Scale *s = context;
     real *g = s->step->gradients + s->step->chunk[i].offset;
 
-    for (size_t k = 0; k < s->step->chunk[i].count; k++)
+    for (size_t k = 0; k < s->step->chunk[i].count && counts(s->step, i); k++)
         g[k] *= s->factor;
 }
 

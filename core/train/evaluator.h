@@ -1,6 +1,9 @@
 /*
  * evaluator -- loss and accuracy of a network on one split, in eval mode, in batches of
  * EVALUATOR_BATCH.
+ *
+ * What is random even here (the noise operation) is drawn for the place in the split and the view
+ * does not matter: an evaluation repeats itself, whoever asks for it.
  */
 #pragma once
 
@@ -17,22 +20,22 @@ typedef struct Evaluator {
     const Network *network;
     const Loader *loader;
     Split split;
+    TestViews views;
     uint32_t images, batch;
     uint32_t plans;
     Plan plan[EVALUATOR_PLANS];
-    size_t bytes; /* of memory that run needs, beside the network */
+    size_t plan_bytes; /* of the larger one */
+    size_t bytes;      /* of memory that run needs, beside the network */
 } Evaluator;
 
-/* One-hot rows of `target` from labels. */
-void batch_targets(const uint16_t *labels, uint32_t count, Tensor target);
-/* Sums over `count` images: their losses, and how many logits have their maximum at the label. */
-void batch_score(const Tensor *losses, const Tensor *logits, const uint16_t *labels,
-                 double *loss_sum, uint64_t *correct);
+/* The index of the largest of `classes` logits; the first of equal ones. */
+size_t top_class(const real *logits, size_t classes);
 
-/* `images` 0: the split is empty, and evaluator_run() answers a Score of no images. */
+/* A split without images is fine: evaluator_run() answers a Score of no images. */
 CHECKED Status evaluator_init(Evaluator *evaluator, const Network *network, const Loader *loader,
-                              Split split, uint32_t batch, Error *err);
+                              Split split, uint32_t batch, TestViews views, Error *err);
 void evaluator_clear(Evaluator *evaluator);
-/* `memory`: evaluator->bytes. STATUS_STOPPED where *stop asks for it. */
+/* `memory`: evaluator->bytes, aligned as an arena's. STATUS_STOPPED where *stop asks for it;
+ * STATUS_DIVERGED where a logit is not finite, naming the layer where it began. */
 CHECKED Status evaluator_run(Evaluator *evaluator, const RunContext *context, void *memory,
                              const atomic_int *stop, Score *ret, Error *err);

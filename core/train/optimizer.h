@@ -14,18 +14,27 @@
 
 enum { OPTIMIZER_BUFFERS_MAX = 2 };
 
-/* A run of trained numbers: the unit of work. */
+/* A run of trained numbers, all of one group: the unit of work. */
 typedef struct WeightChunk {
     size_t offset, count;
+    uint32_t group;
 } WeightChunk;
+
+/* How a group's weights move in one step. */
+typedef struct GroupStep {
+    bool moves;           /* false: weights and buffers stay, and the gradient counts for nothing */
+    double learning_rate; /* the schedule's factor is in it */
+    double decay_scale;   /* of the optimiser's weight decay */
+} GroupStep;
 
 typedef struct OptimizerStep {
     Pool *pool;
     const Kernels *kernels;
     const WeightChunk *chunk; /* [chunks] all trained weights */
     size_t chunks;
+    const GroupStep *group;    /* as the chunks say */
+    uint64_t number;           /* of this step, from 1 */
     double *chunk_sum;         /* [chunks] working memory */
-    double learning_rate;      /* the schedule's factor is in it */
     real *weights, *gradients; /* offsets as in the graph; gradients may be changed */
     real *buffer[OPTIMIZER_BUFFERS_MAX];
 } OptimizerStep;
@@ -41,5 +50,5 @@ typedef struct Optimizer {
 extern const Optimizer *const optimizer_table[]; /* NULL-terminated */
 
 /* Scales all gradients so that their joint L2 norm is at most `limit` (PyTorch's clip_grad_norm_);
- * 0: does nothing. */
+ * 0: does nothing. Groups that do not move are left out. */
 void optimizer_clip(const OptimizerStep *step, double limit);

@@ -16,25 +16,27 @@ static const Param sgd_params[] = {
 
 typedef struct Context {
     const OptimizerStep *step;
-    SgdSpec spec;
+    const double *value;
 } Context;
 
 static void chunk_body(void *context, size_t i)
 {
     const Context *c = context;
-    size_t at = c->step->chunk[i].offset;
+    const WeightChunk *chunk = &c->step->chunk[i];
+    const GroupStep *group = &c->step->group[chunk->group];
+    SgdSpec spec = { .lr = (real)group->learning_rate,
+                     .momentum = (real)c->value[VALUE_MOMENTUM],
+                     .decay = (real)(c->value[VALUE_DECAY] * group->decay_scale),
+                     .nesterov = c->value[VALUE_NESTEROV] != 0 };
 
-    c->step->kernels->sgd(c->step->chunk[i].count, &c->spec, c->step->gradients + at,
-                          c->step->buffer[0] + at, c->step->weights + at);
+    if (group->moves)
+        c->step->kernels->sgd(chunk->count, &spec, c->step->gradients + chunk->offset,
+                              c->step->buffer[0] + chunk->offset, c->step->weights + chunk->offset);
 }
 
 static void sgd_step(const double *value, const OptimizerStep *step)
 {
-    Context c = { step,
-                  { .lr = (real)step->learning_rate,
-                    .momentum = (real)value[VALUE_MOMENTUM],
-                    .decay = (real)value[VALUE_DECAY],
-                    .nesterov = value[VALUE_NESTEROV] != 0 } };
+    Context c = { step, value };
 
     optimizer_clip(step, value[VALUE_CLIP]);
     pool_run(step->pool, step->chunks, chunk_body, &c);

@@ -1,8 +1,8 @@
 /*
  * Checkpoints of a trainer: the network's file (core/nn/network.h) plus the optimiser's buffers
- * under "optimizer.<buffer>.<weight>" and the position in the metadata. Nothing in it depends on
- * time, threads or attempt. Sums are written in hexadecimal, so that they come back to the last
- * bit.
+ * under "optimizer.<buffer>.<weight>", lookahead's slow weights under
+ * "optimizer.lookahead.<weight>", and the position in the metadata. Nothing in it depends on time,
+ * threads or attempt. Sums are written in hexadecimal, so that they come back to the last bit.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "core/train/trainer_internal.h"
 
 typedef char WeightName[GRAPH_WEIGHT_NAME_MAX];
+typedef char StateName[GRAPH_WEIGHT_NAME_MAX + 32];
 
 static void add_position(const Trainer *t, NetworkMeta *meta)
 {
@@ -26,26 +27,49 @@ static void add_position(const Trainer *t, NetworkMeta *meta)
     network_meta_add(meta, "optimizer", "%s", t->optimizer->described.name);
 }
 
-static void buffer_tensor_name(WeightName ret, const Optimizer *o, uint32_t buffer,
-                               const GraphWeight *w)
+/* An array of the weights' size that a checkpoint holds beside the weights. */
+typedef struct State {
+    const char *name;
+    real *numbers;
+    bool (*covers)(const GraphWeight *weight); /* which weights' part of it means something */
+} State;
+
+enum { STATES_MAX = OPTIMIZER_BUFFERS_MAX + 1 };
+
+static bool is_trained(const GraphWeight *weight)
 {
-    snprintf(ret, GRAPH_WEIGHT_NAME_MAX, "optimizer.%s.%.60s", o->buffer_name[buffer], w->name);
+    return weight->spec.role == WEIGHT_TRAINED;
 }
 
-/* The optimiser's buffers of every trained weight; `disk` as in network_tensors(). */
-static uint32_t buffer_tensors(const Trainer *t, uint32_t buffer, float *disk, StTensor *ret,
-                               WeightName *names)
+static uint32_t states(const Trainer *t, State ret[STATES_MAX])
 {
-    const Graph *g = &t->network.graph;
+    uint32_t count = 0;
+
+    for (; count < t->optimizer->buffers; count++)
+        ret[count] = (State){ t->optimizer->buffer_name[count], t->buffer[count], is_trained };
+    if (t->slow != NULL)
+        ret[count++] = (State){ "lookahead", t->slow, lookahead_covers };
+    return count;
+}
+
+static void state_tensor_name(StateName ret, const State *state, const GraphWeight *w)
+{
+    snprintf(ret, sizeof(StateName), "optimizer.%.20s.%s", state->name, w->name);
+}
+
+/* The tensors of one state; `disk` as in network_tensors(). */
+static uint32_t state_tensors(const Graph *g, const State *state, float *disk, StTensor *ret,
+                              StateName *names)
+{
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < g->weights; i++) {
         const GraphWeight *w = &g->weight[i];
 
-        if (w->spec.role != WEIGHT_TRAINED)
+        if (!state->covers(w))
             continue;
-        buffer_tensor_name(names[count], t->optimizer, buffer, w);
-        weight_to_disk(w, t->buffer[buffer] + w->offset, disk + w->offset);
+        state_tensor_name(names[count], state, w);
+        weight_to_disk(w, state->numbers + w->offset, disk + w->offset);
         ret[count] = (StTensor){ .name = names[count],
                                  .dtype = ST_F32,
                                  .rank = w->spec.shape.rank,
@@ -60,27 +84,28 @@ static uint32_t buffer_tensors(const Trainer *t, uint32_t buffer, float *disk, S
 
 Status trainer_save(Trainer *t, const char *path, Error *err)
 {
-    size_t most = network_tensor_count(&t->network) +
-                  (size_t)t->optimizer->buffers * t->network.graph.weights;
-    StTensor *tensor = calloc(most, sizeof *tensor);
-    WeightName *names = calloc(most, sizeof *names);
+    const Graph *g = &t->network.graph;
+    State state[STATES_MAX];
+    uint32_t count = network_tensor_count(&t->network), states_used = states(t, state);
+    size_t state_most = (size_t)states_used * g->weights;
+    StTensor *tensor = calloc(count + state_most, sizeof *tensor);
+    WeightName *names = calloc(count, sizeof *names);
+    StateName *state_names = calloc(state_most + 1, sizeof *state_names);
     NetworkMeta *meta = calloc(1, sizeof *meta);
     float *disk = t->work;
     DurableFile file = { 0 };
-    uint32_t count;
     Status s = STATUS_OK;
 
-    if (tensor == NULL || names == NULL || meta == NULL) {
+    if (tensor == NULL || names == NULL || state_names == NULL || meta == NULL) {
         s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a checkpoint's index");
         goto end;
     }
     network_meta(&t->network, meta);
     add_position(t, meta);
     count = network_tensors(&t->network, disk, tensor, names);
-    for (uint32_t b = 0; b < t->optimizer->buffers; b++) {
-        disk += t->network.graph.weight_numbers;
-        count += buffer_tensors(t, b, disk, tensor + count, names + count);
-    }
+    for (uint32_t i = 0; i < states_used; i++)
+        count += state_tensors(g, &state[i], disk + (i + 1) * g->weight_numbers, tensor + count,
+                               state_names + i * (size_t)g->weights);
     s = durable_open(&file, path, err);
     if (s != STATUS_OK)
         goto end;
@@ -91,6 +116,7 @@ Status trainer_save(Trainer *t, const char *path, Error *err)
         durable_abort(&file);
 end:
     free(meta);
+    free(state_names);
     free(names);
     free(tensor);
     return s;
@@ -144,19 +170,43 @@ static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_
     return STATUS_OK;
 }
 
-/* The stored tensor of one buffer and weight, with the weight's shape. */
-static Status find_buffer(const Trainer *t, const StFile *file, uint32_t buffer,
-                          const GraphWeight *w, const StTensor **ret, Error *err)
+/* The stored tensor of one state and weight, of the weight's size. */
+static Status find_state(const StFile *file, const State *state, const GraphWeight *w,
+                         const StTensor **ret, Error *err)
 {
-    WeightName name;
+    StateName name;
     const StTensor *found;
 
-    buffer_tensor_name(name, t->optimizer, buffer, w);
+    state_tensor_name(name, state, w);
     found = safetensors_find(file, name);
     if (found == NULL || found->dtype != ST_F32 || found->count != w->count)
         return error_set(err, STATUS_CORRUPT, "the checkpoint lacks \"%s\" with %zu numbers", name,
                          w->count);
     *ret = found;
+    return STATUS_OK;
+}
+
+/* Sees that all states are there or, with `take`, takes them. */
+static Status read_states(Trainer *t, const StFile *file, bool take, Error *err)
+{
+    const Graph *g = &t->network.graph;
+    State state[STATES_MAX];
+    uint32_t count = states(t, state);
+
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t i = 0; i < g->weights; i++) {
+            const GraphWeight *w = &g->weight[i];
+            const StTensor *found = NULL;
+            Status s;
+
+            if (!state[k].covers(w))
+                continue;
+            s = find_state(file, &state[k], w, &found, err);
+            if (s != STATUS_OK)
+                return s;
+            if (take)
+                weight_from_disk(w, found->data, state[k].numbers + w->offset);
+        }
     return STATUS_OK;
 }
 
@@ -184,9 +234,7 @@ static Status same_model(const Trainer *t, const StFile *file, Error *err)
  * was. */
 Status trainer_restore(Trainer *t, const char *path, Error *err)
 {
-    const Graph *g = &t->network.graph;
     StFile *file = NULL;
-    const StTensor *found = NULL;
     EpochSums sums = { 0 };
     uint64_t step = 0;
     Status s = safetensors_open(path, &file, err);
@@ -195,17 +243,12 @@ Status trainer_restore(Trainer *t, const char *path, Error *err)
         s = same_model(t, file, err);
     if (s == STATUS_OK)
         s = read_position(t, file, &step, &sums, err);
-    for (uint32_t b = 0; b < t->optimizer->buffers; b++)
-        for (uint32_t i = 0; i < g->weights && s == STATUS_OK; i++)
-            if (g->weight[i].spec.role == WEIGHT_TRAINED)
-                s = find_buffer(t, file, b, &g->weight[i], &found, err);
+    if (s == STATUS_OK)
+        s = read_states(t, file, false, err);
     if (s == STATUS_OK)
         s = network_read_weights(&t->network, file, err);
-    for (uint32_t b = 0; b < t->optimizer->buffers && s == STATUS_OK; b++)
-        for (uint32_t i = 0; i < g->weights; i++)
-            if (g->weight[i].spec.role == WEIGHT_TRAINED &&
-                find_buffer(t, file, b, &g->weight[i], &found, err) == STATUS_OK)
-                weight_from_disk(&g->weight[i], found->data, t->buffer[b] + g->weight[i].offset);
+    if (s == STATUS_OK)
+        s = read_states(t, file, true, err);
     if (s == STATUS_OK) {
         t->step = step;
         t->sums = sums;

@@ -7,7 +7,7 @@ import subprocess
 
 import rule
 
-PACKAGES = ('libmicrohttpd', 'jansson', 'sqlite3', 'openblas', 'libpng', 'libcurl', 'gnutls', 'cmocka')
+PACKAGES = ('libmicrohttpd', 'jansson', 'sqlite3', 'openblas', 'libpng', 'libjpeg', 'libarchive', 'libcurl', 'gnutls', 'cmocka')
 COMPILER = shlex.split(os.environ.get('CC', 'cc'))
 
 

@@ -20,6 +20,12 @@ static const Param flip_params[] = {
     { "colour", PARAM_ENUM, 1, 0, 0, colours, "" },
     { "vertical", PARAM_BOOL, 0, 0, 1, NULL, "" },
 };
+static const char *const known_plans[] = { "short", "long", NULL };
+static const Param grow_params[] = {
+    { "plan", PARAM_TEXT, 1, 0, 0, known_plans, "a known name or a text of one's own" },
+    { "depth", PARAM_INT, 2, 1, 9, NULL, "" },
+};
+static const Param note_params[] = { { "text", PARAM_TEXT, 0, 0, 0, NULL, "anything" } };
 
 typedef struct Row {
     Described described;
@@ -27,13 +33,21 @@ typedef struct Row {
 } Row;
 
 static const Row crop = { { "crop", "cuts", crop_params, 1 }, 1 },
-                 flip = { { "flip", "mirrors", flip_params, 3 }, 2 };
-static const Row *const rows[] = { &crop, &flip, NULL };
+                 flip = { { "flip", "mirrors", flip_params, 3 }, 2 },
+                 grow = { { "grow", "grows", grow_params, 2 }, 3 },
+                 note = { { "note", "says", note_params, 1 }, 4 };
+static const Row *const rows[] = { &crop, &flip, &grow, &note, NULL };
 
 typedef struct Inner {
     double rate;
     bool on;
 } Inner;
+
+typedef struct Group {
+    char match[8];
+    double scale;
+    OptionalUint epochs;
+} Group;
 
 typedef struct Outer {
     char dataset[16], note[8];
@@ -45,11 +59,18 @@ typedef struct Outer {
     uint32_t lists;
     CheckpointRef checkpoint;
     Tags tags;
+    Group group[3];
+    uint32_t groups;
 } Outer;
 
 static const Field inner_fields[] = {
     FIELD_REAL_ROW(Inner, rate, "rate", 0.1, 0, 10, "a rate"),
     FIELD_BOOL_ROW(Inner, on, "on", 1, "a switch"),
+};
+static const Field group_fields[] = {
+    FIELD_STRING_ROW(Group, match, "match", FIELD_REQUIRED, NULL, ""),
+    FIELD_REAL_ROW(Group, scale, "scale", 1, 0, 100, ""),
+    FIELD_UINT_ROW(Group, epochs, "epochs", 0, 100, ""),
 };
 static const Field fields[] = {
     FIELD_STRING_ROW(Outer, dataset, "dataset", FIELD_REQUIRED, NULL, "a name"),
@@ -63,6 +84,7 @@ static const Field fields[] = {
     FIELD_CHOICES_ROW(Outer, list, lists, "list", rows, ""),
     FIELD_CHECKPOINT_ROW(Outer, checkpoint, "checkpoint", FIELD_NULLABLE, ""),
     FIELD_TAGS_ROW(Outer, tags, "tags", ""),
+    FIELD_LIST_ROW(Outer, group, groups, "groups", group_fields, ""),
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
@@ -109,6 +131,16 @@ static void what_is_absent_gets_its_default(void **state)
     assert_int_equal(out.lists, 0);
     assert_int_equal(out.checkpoint.job, 0);
     assert_int_equal(out.tags.count, 0);
+    assert_int_equal(out.groups, 0);
+    assert_int_equal(parse("{\"dataset\":\"d\",\"choice\":{\"name\":\"grow\"},\"list\":[{\"name\":"
+                           "\"note\"}],\"groups\":[{\"match\":\"a\"}]}",
+                           &out, NULL),
+                     STATUS_OK);
+    assert_string_equal(out.choice.text, "long");
+    assert_true(out.choice.value[1] == 2);
+    assert_string_equal(out.list[0].text, "");
+    assert_int_equal(out.groups, 1);
+    assert_true(out.group[0].scale == 1 && !out.group[0].epochs.set);
 }
 
 static void everything_given_comes_back_as_json(void **state)
@@ -119,7 +151,10 @@ static void everything_given_comes_back_as_json(void **state)
         "\"threads\":2,\"inner\":{\"rate\":0.02,\"on\":false},\"choice\":{\"name\":\"crop\","
         "\"padding\":2},"
         "\"list\":[{\"name\":\"flip\",\"probability\":1.0,\"colour\":\"red\",\"vertical\":true}],"
-        "\"checkpoint\":{\"job\":7,\"epoch\":\"best\"},\"tags\":[\"a\",\"b\"]}";
+        "\"checkpoint\":{\"job\":7,\"epoch\":\"best\"},\"tags\":[\"a\",\"b\"],"
+        "\"groups\":[{\"match\":\"*.bias\",\"scale\":64.0,\"epochs\":3},{\"match\":\"fc\","
+        "\"scale\":0.5,"
+        "\"epochs\":null}]}";
     json_t *written, *sent = json_loads(text, 0, NULL);
     Outer out;
 
@@ -157,6 +192,21 @@ static void each_bad_field_is_named(void **state)
     refuses("{\"dataset\":\"d\",\"inner\":{\"on\":1}}", "/inner/on", "true or false");
     refuses("{\"dataset\":\"d\",\"inner\":{\"a/b~c\":1}}", "/inner/a~1b~0c", "unknown");
     refuses("{\"dataset\":\"d\",\"choice\":{\"name\":\"spin\"}}", "/choice/name", "crop, flip");
+    refuses("{\"dataset\":\"d\",\"choice\":{\"name\":\"grow\",\"plan\":3}}", "/choice/plan",
+            "string");
+    refuses("{\"dataset\":\"d\",\"choice\":{\"name\":\"grow\",\"plan\":\"a\\nb\"}}", "/choice/plan",
+            "control");
+    refuses("{\"dataset\":\"d\",\"list\":[{\"name\":\"note\",\"words\":\"x\"}]}", "/list/0/words",
+            "text");
+    refuses("{\"dataset\":\"d\",\"groups\":{}}", "/groups", "list");
+    refuses("{\"dataset\":\"d\",\"groups\":[1]}", "/groups/0", "object");
+    refuses("{\"dataset\":\"d\",\"groups\":[{\"match\":\"a\"},{\"scale\":1}]}", "/groups/1/match",
+            "required");
+    refuses("{\"dataset\":\"d\",\"groups\":[{\"match\":\"a\",\"scale\":101}]}", "/groups/0/scale",
+            "100");
+    refuses("{\"dataset\":\"d\",\"groups\":[{\"match\":\"a\",\"what\":1}]}", "/groups/0/what",
+            "match, scale, epochs");
+    refuses("{\"dataset\":\"d\",\"groups\":[{},{},{},{}]}", "/groups", "at most 3");
     refuses("{\"dataset\":\"d\",\"choice\":{\"name\":\"crop\",\"colour\":\"red\"}}",
             "/choice/colour", "padding");
     refuses("{\"dataset\":\"d\",\"list\":{\"name\":\"crop\"}}", "/list", "list");
@@ -169,6 +219,51 @@ static void each_bad_field_is_named(void **state)
     refuses("{\"dataset\":\"d\",\"checkpoint\":{\"job\":1,\"epoch\":\"worst\"}}",
             "/checkpoint/epoch", "latest");
     refuses("{\"dataset\":\"d\",\"tags\":[\"a\",3]}", "/tags/1", "string");
+}
+
+static Status parse_note(size_t length, Outer *ret)
+{
+    char *text = malloc(length + 1);
+    json_t *json;
+    Status s;
+
+    assert_non_null(text);
+    memset(text, 'x', length);
+    text[length] = '\0';
+    json = json_pack("{s:s, s:{s:s, s:s}}", "dataset", "d", "choice", "name", "note", "text", text);
+    s = fields_parse(fields, FIELDS, json, ret, NULL);
+    json_decref(json);
+    free(text);
+    return s;
+}
+
+static void a_text_has_a_longest_form(void **state)
+{
+    Outer out;
+
+    (void)state;
+    assert_int_equal(parse_note(CHOICE_TEXT_MAX - 1, &out), STATUS_OK);
+    assert_int_equal(strlen(out.choice.text), CHOICE_TEXT_MAX - 1);
+    assert_int_equal(parse_note(CHOICE_TEXT_MAX, &out), STATUS_INVALID);
+}
+
+static void a_text_and_a_list_come_back_as_they_were(void **state)
+{
+    const char *text =
+        "{\"dataset\":\"d\",\"choice\":{\"name\":\"grow\",\"plan\":\"my own\"},\"list\":"
+        "[{\"name\":\"note\",\"text\":\"\u00e9\"}]}";
+    json_t *written, *choice;
+    Outer out;
+
+    (void)state;
+    assert_int_equal(parse(text, &out, NULL), STATUS_OK);
+    written = fields_json(fields, FIELDS, &out);
+    choice = json_object_get(written, "choice");
+    assert_string_equal(json_string_value(json_object_get(choice, "plan")), "my own");
+    assert_int_equal(json_integer_value(json_object_get(choice, "depth")), 2);
+    choice = json_array_get(json_object_get(written, "list"), 0);
+    assert_string_equal(json_string_value(json_object_get(choice, "text")), "\xc3\xa9");
+    json_decref(written);
 }
 
 static void all_bad_fields_are_named_at_once(void **state)
@@ -199,14 +294,24 @@ static void a_whole_number_may_be_written_as_a_real(void **state)
 static void a_table_describes_itself(void **state)
 {
     json_t *described = fields_describe(fields, FIELDS), *choice = json_array_get(described, 7);
-    json_t *size = json_array_get(described, 2);
+    json_t *size = json_array_get(described, 2), *groups = json_array_get(described, 11), *plan;
 
     (void)state;
     assert_int_equal(json_array_size(described), FIELDS);
     assert_int_equal(json_integer_value(json_object_get(size, "default")), 128);
     assert_int_equal(json_integer_value(json_object_get(size, "max")), 1024);
     assert_string_equal(json_string_value(json_object_get(choice, "default")), "flip");
-    assert_int_equal(json_array_size(json_object_get(choice, "options")), 2);
+    assert_int_equal(json_array_size(json_object_get(choice, "options")), 4);
+    plan = json_array_get(
+        json_object_get(json_array_get(json_object_get(choice, "options"), 2), "params"), 0);
+    assert_string_equal(json_string_value(json_object_get(plan, "type")), "text");
+    assert_string_equal(json_string_value(json_object_get(plan, "default")), "long");
+    assert_int_equal(json_array_size(json_object_get(plan, "choices")), 2);
+    assert_int_equal(json_integer_value(json_object_get(plan, "max_bytes")), CHOICE_TEXT_MAX - 1);
+    assert_string_equal(json_string_value(json_object_get(groups, "type")), "list");
+    assert_int_equal(json_array_size(json_object_get(groups, "fields")), 3);
+    assert_int_equal(json_integer_value(json_object_get(groups, "max_items")), 3);
+    assert_int_equal(json_array_size(json_object_get(groups, "default")), 0);
     assert_true(json_is_true(json_object_get(json_array_get(described, 0), "required")));
     json_decref(described);
 }
@@ -302,6 +407,8 @@ int main(void)
         cmocka_unit_test(what_is_absent_gets_its_default),
         cmocka_unit_test(everything_given_comes_back_as_json),
         cmocka_unit_test(each_bad_field_is_named),
+        cmocka_unit_test(a_text_has_a_longest_form),
+        cmocka_unit_test(a_text_and_a_list_come_back_as_they_were),
         cmocka_unit_test(all_bad_fields_are_named_at_once),
         cmocka_unit_test(a_whole_number_may_be_written_as_a_real),
         cmocka_unit_test(a_table_describes_itself),

@@ -33,6 +33,9 @@ static void the_defaults_are_loopback_and_one_worker(void **state)
     assert_int_equal(config.port, 8080);
     assert_int_equal(config.workers, 1);
     assert_int_equal(config.dataset_count, 0);
+    assert_int_equal(config.memory,
+                     (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
+    assert_string_equal(config.kernels, "");
     assert_non_null(strstr(config.data_dir, "leased"));
     config_clear(&config);
 }
@@ -69,6 +72,32 @@ static void the_flag_wins_over_the_environment_over_the_file(void **state)
     unlink(path);
 }
 
+static void a_size_may_have_a_suffix(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } sizes[] = { { "1G", 1ull << 30 },
+                  { "3072M", 3ull << 30 },
+                  { "2048K", 2ull << 20 },
+                  { "2T", 2ull << 40 },
+                  { "1048576", 1 << 20 } };
+    char *environment[] = { "LEASED_MEMORY=7M", "LEASED_KERNELS=generic", NULL };
+    Config config;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(load(environment, &config, NULL, "--memory", (char *)sizes[i].text, NULL),
+                         STATUS_OK);
+        assert_int_equal(config.memory, sizes[i].bytes);
+        config_clear(&config);
+    }
+    assert_int_equal(load(environment, &config, NULL, NULL), STATUS_OK);
+    assert_int_equal(config.memory, 7 << 20);
+    assert_string_equal(config.kernels, "generic");
+    config_clear(&config);
+}
+
 static void refuses(const char *word, char *flag, char *value)
 {
     Error err = { 0 };
@@ -91,6 +120,14 @@ static void what_makes_no_sense_is_refused_in_words(void **state)
     refuses("ADDRESS:PORT", "--listen", "127.0.0.1:65536");
     refuses("loopback", "--listen", "0.0.0.0:80");
     refuses("NAME=PATH", "--dataset", "no-path");
+    refuses("1M", "--memory", "much");
+    refuses("--memory", "--memory", "1GB");
+    refuses("--memory", "--memory", "-1G");
+    refuses("--memory", "--memory", "1.5G");
+    refuses("--memory", "--memory", "0");
+    refuses("--memory", "--memory", "1K");
+    refuses("--memory", "--memory", "16777216T");
+    refuses("--memory", "--memory", "99999999999999999999");
     refuses("cannot read", "--config", "/nowhere/at/all");
     refuses("not a JSON object", "--config", "/dev/null");
 }
@@ -113,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_defaults_are_loopback_and_one_worker),
         cmocka_unit_test(the_flag_wins_over_the_environment_over_the_file),
+        cmocka_unit_test(a_size_may_have_a_suffix),
         cmocka_unit_test(what_makes_no_sense_is_refused_in_words),
         cmocka_unit_test(a_config_file_with_an_unknown_key_is_refused),
     };

@@ -51,7 +51,12 @@ static Status submit_error(Rig *rig, const char *text, int64_t *ret_id, Error *e
     Status s;
 
     assert_non_null(body);
-    s = queue_submit(rig->queue, body, &job, err);
+    do { /* as HTTP does, while a data set is being read */
+        datasets_wait(rig->datasets, datasets_generation(rig->datasets),
+                      datasets_loading(rig->datasets) ? 1000 : 0);
+        error_clear(err);
+        s = queue_submit(rig->queue, body, &job, err);
+    } while (s == STATUS_BUSY);
     if (s == STATUS_OK)
         *ret_id = job.id;
     job_clear(&job);
@@ -110,6 +115,9 @@ static int setup(void **state)
 
     rig->scratch = scratch_new();
     assert_int_equal(datasets_new(&missing, 1, &rig->datasets, NULL), STATUS_OK);
+    datasets_open_all(rig->datasets, NULL);
+    while (datasets_loading(rig->datasets))
+        datasets_wait(rig->datasets, datasets_generation(rig->datasets), 100);
     open_queue(rig);
     rig->trained = submit(rig, TINY);
     job = succeeded(rig, rig->trained);
@@ -242,6 +250,30 @@ static void a_loss_that_explodes_fails_the_job(void **state)
 
     assert_int_equal(job.state, JOB_FAILED);
     assert_non_null(strstr(job.reason, "step"));
+    job_clear(&job);
+}
+
+/* One step an epoch; the first has the rate 0, the next ones far too large a rate. */
+static void a_job_that_diverges_keeps_its_last_good_checkpoint(void **state)
+{
+    Rig *rig = *state;
+    int64_t id = submit(
+        rig, "{\"kind\": \"train\", \"params\": {\"dataset\": \"shapes\", \"train_images\": 32, "
+             "\"test_images\": 8, \"batch_size\": 32, \"epochs\": 20, \"model\": {\"name\": "
+             "\"resnet18\", "
+             "\"width\": 4}, \"optimizer\": {\"lr\": 1e9, \"weight_decay\": 1}, \"schedule\": "
+             "{\"name\": "
+             "\"one_cycle\", \"start\": 0, \"peak\": 1}}}");
+    Job job = wait_for(rig, id, UINT64_MAX);
+    Checkpoint c;
+
+    assert_int_equal(job.state, JOB_FAILED);
+    if (strstr(job.reason, "step") == NULL || strstr(job.reason, "layer") == NULL)
+        fail_msg("%s", job.reason);
+    assert_int_equal(queue_checkpoint(rig->queue, id, "latest", &c, NULL), STATUS_OK);
+    assert_int_equal(c.epoch, job.progress.epoch);
+    assert_in_range(c.epoch, 1, 19);
+    assert_int_equal(store_checkpoint_verify(rig->store, &c, NULL), STATUS_OK);
     job_clear(&job);
 }
 
@@ -491,6 +523,7 @@ int main(void)
         cmocka_unit_test(params_come_back_with_every_default),
         cmocka_unit_test(a_bad_training_job_is_refused_by_field),
         cmocka_unit_test(a_loss_that_explodes_fails_the_job),
+        cmocka_unit_test(a_job_that_diverges_keeps_its_last_good_checkpoint),
         cmocka_unit_test(a_drained_job_ends_with_the_same_bits),
         cmocka_unit_test(evaluating_repeats_what_training_measured),
         cmocka_unit_test(a_bad_evaluation_is_refused_by_field),

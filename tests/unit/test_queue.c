@@ -5,10 +5,13 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "core/train/trainer.h"
+#include "server/codec/png.h"
 #include "server/jobs/queue.h"
 #include "server/jobs/run.h"
 #include "tests/unit/scratch.h"
@@ -43,6 +46,7 @@ static Status count_check(Store *store, Datasets *datasets, JobSpec *spec, JobEs
     if (p->fail_at > p->steps)
         return error_at(err, STATUS_INVALID, "/fail_at", "lies behind the last step");
     *ret = (JobEstimate){ .memory_bytes = (uint64_t)p->memory,
+                          .flops = 1000.0 * p->steps,
                           .steps = p->steps,
                           .epochs = (p->steps + EPOCH - 1) / EPOCH };
     return STATUS_OK;
@@ -142,11 +146,14 @@ typedef struct Rig {
     Store *store;
     Datasets *datasets;
     Queue *queue;
+    uint64_t memory; /* the limit; 0: the machine's */
 } Rig;
 
 static void open_queue(Rig *rig, unsigned workers)
 {
-    QueueOptions options = { .kinds = kinds, .workers = workers, .build = "test" };
+    QueueOptions options = {
+        .kinds = kinds, .workers = workers, .memory = rig->memory, .build = "test"
+    };
 
     assert_int_equal(store_open(rig->scratch.path, &rig->store, NULL), STATUS_OK);
     options.store = rig->store;
@@ -318,11 +325,75 @@ static void a_job_that_cannot_fit_is_refused_with_both_figures(void **state)
     int64_t id;
 
     open_queue(rig, 0);
+    assert_int_equal(queue_memory(rig->queue),
+                     (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
     assert_int_equal(
         submit_error(rig, "{\"kind\": \"count\", \"params\": {\"memory\": 5e17}}", &id, &err),
         STATUS_INVALID);
-    assert_non_null(strstr(error_message(&err), "500000000.0 GB"));
-    assert_non_null(strstr(error_message(&err), "the machine has"));
+    close_queue(rig);
+    error_clear(&err);
+    rig->memory = 1 << 30;
+    open_queue(rig, 0);
+    assert_int_equal(queue_memory(rig->queue), 1 << 30);
+    assert_int_equal(
+        submit_error(rig, "{\"kind\": \"count\", \"params\": {\"memory\": 3e9}}", &id, &err),
+        STATUS_INVALID);
+    assert_pointer(&err, "/params");
+    assert_non_null(strstr(error_message(&err), "3000000000"));
+    assert_non_null(strstr(error_message(&err), "1073741824"));
+    assert_int_equal(
+        submit_error(rig, "{\"kind\": \"count\", \"params\": {\"memory\": 1073741824}}", &id, NULL),
+        STATUS_OK);
+}
+
+static void a_limit_lowered_since_fails_the_job_before_it_begins(void **state)
+{
+    Rig *rig = *state;
+    int64_t id;
+    Job job;
+
+    open_queue(rig, 0);
+    id = submit(rig, "{\"kind\": \"count\", \"params\": {\"memory\": 2000000}}");
+    close_queue(rig);
+    rig->memory = 1 << 20;
+    open_queue(rig, 1);
+    job = wait_until(rig, id, is_over);
+    assert_int_equal(job.state, JOB_FAILED);
+    assert_non_null(strstr(job.reason, "2000000"));
+    assert_non_null(strstr(job.reason, "1048576"));
+    assert_int_equal(job.progress.step, 0);
+    job_clear(&job);
+}
+
+static void a_dry_run_says_what_a_job_would_need_and_queues_nothing(void **state)
+{
+    static const char text[] =
+        "{\"kind\": \"count\", \"threads\": 2, \"params\": {\"steps\": 20, \"memory\": 77}}";
+    Rig *rig = *state;
+    json_t *body = json_loads(text, 0, NULL), *bad = json_loads("{\"kind\": \"no\"}", 0, NULL);
+    JobFilter filter = { .limit = 10 };
+    JobList list = { 0 };
+    JobPlan plan;
+    Job job;
+
+    open_queue(rig, 1);
+    assert_int_equal(queue_dry_run(rig->queue, body, &plan, NULL), STATUS_OK);
+    assert_int_equal(plan.estimate.memory_bytes, 77);
+    assert_int_equal(plan.estimate.steps, 20);
+    assert_true(plan.seconds < 0); /* no job has shown how fast it goes */
+    assert_int_equal(json_integer_value(json_object_get(plan.params, "ms")), 1);
+    json_decref(plan.params);
+    assert_int_equal(queue_dry_run(rig->queue, bad, &plan, NULL), STATUS_INVALID);
+    assert_int_equal(queue_list(rig->queue, &filter, &list, NULL), STATUS_OK);
+    assert_int_equal(list.count, 0);
+    job_list_clear(&list);
+    job = wait_until(rig, submit(rig, text), is_over);
+    job_clear(&job);
+    assert_int_equal(queue_dry_run(rig->queue, body, &plan, NULL), STATUS_OK);
+    assert_true(plan.seconds >= 0.02 && plan.seconds < 60); /* 20 steps of a millisecond */
+    json_decref(plan.params);
+    json_decref(body);
+    json_decref(bad);
 }
 
 static void a_job_comes_back_with_every_default(void **state)
@@ -683,6 +754,27 @@ static void a_killed_daemon_leaves_a_job_that_goes_on(void **state)
 
 /* --- data sets --- */
 
+/* --- data sets --- */
+
+/* Asks until it is read or refused. */
+static Status read_set(Datasets *datasets, const char *name, uint32_t size, const Dataset **ret,
+                       Error *err)
+{
+    for (;;) {
+        uint64_t generation = datasets_generation(datasets);
+        Error why = { 0 };
+        Status s = datasets_find(datasets, name, size, ret, &why);
+
+        if (s != STATUS_BUSY) {
+            if (err != NULL)
+                *err = why;
+            return s;
+        }
+        assert_true(datasets_loading(datasets) || datasets_generation(datasets) > generation);
+        datasets_wait(datasets, generation, 100);
+    }
+}
+
 static void data_sets_are_named_and_checked(void **state)
 {
     const char *const bad[] = { "", "x", "=p", "a b=p", "x=", "shapes=/tmp", "../x=/tmp" };
@@ -700,13 +792,172 @@ static void data_sets_are_named_and_checked(void **state)
     assert_string_equal(datasets_name(datasets, 0), "shapes");
     assert_string_equal(datasets_name(datasets, 2), "B-2.x_");
     assert_null(datasets_name(datasets, 3));
-    assert_int_equal(datasets_get(datasets, "cifar", &dataset, &err), STATUS_INVALID);
+    assert_int_equal(read_set(datasets, "cifar", 0, &dataset, &err), STATUS_INVALID);
     assert_non_null(strstr(error_message(&err), "shapes, cifar10, B-2.x_"));
     error_clear(&err);
-    assert_int_equal(datasets_get(datasets, "cifar10", &dataset, &err), STATUS_INVALID);
+    assert_int_equal(read_set(datasets, "cifar10", 0, &dataset, &err), STATUS_INVALID);
     assert_null(strstr(error_message(&err), "/nonexistent")); /* the path is the operator's */
     assert_non_null(strstr(error_message(&err), "\"cifar10\""));
     assert_null(dataset);
+    datasets_free(datasets);
+}
+
+/* "late=SCRATCH/late" */
+static Datasets *late_set(const Scratch *scratch, const char *name)
+{
+    char spec[160];
+    const char *const specs[] = { spec };
+    Datasets *datasets = NULL;
+
+    snprintf(spec, sizeof spec, "%s=%s/%s", name, scratch->path, name);
+    assert_int_equal(datasets_new(specs, 1, &datasets, NULL), STATUS_OK);
+    return datasets;
+}
+
+static void write_cifar(const Scratch *scratch, const char *folder)
+{
+    static const char *const files[] = { "data_batch_1.bin", "test_batch.bin" };
+    char path[192];
+
+    snprintf(path, sizeof path, "%s/%s", scratch->path, folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (int i = 0; i < 2; i++) {
+        FILE *out;
+
+        snprintf(path, sizeof path, "%s/%s/%s", scratch->path, folder, files[i]);
+        out = fopen(path, "wb");
+        assert_non_null(out);
+        for (int j = 0; j < 10 * 3073; j++)
+            fputc(j % 3073 == 0 ? j / 3073 : j % 251, out);
+        assert_int_equal(fclose(out), 0);
+    }
+}
+
+static void a_failure_is_told_once_and_then_tried_again(void **state)
+{
+    Rig *rig = *state;
+    Datasets *datasets = late_set(&rig->scratch, "late");
+    const Dataset *dataset = NULL, *again = NULL;
+    Error err = { 0 };
+    DatasetLook look;
+
+    datasets_open_all(datasets, NULL);
+    while (datasets_loading(datasets))
+        datasets_wait(datasets, datasets_generation(datasets), 100);
+    look = datasets_look(datasets, 1);
+    assert_true(look.dataset == NULL && !look.loading);
+    assert_non_null(strstr(look.error, "late"));
+    write_cifar(&rig->scratch, "late"); /* nobody asked yet: the first who does is not told */
+    assert_int_equal(read_set(datasets, "late", 0, &dataset, NULL), STATUS_OK);
+    assert_int_equal(dataset->train.images, 10);
+    assert_int_equal(read_set(datasets, "late", 32, &again, NULL), STATUS_OK);
+    assert_ptr_equal(again, dataset);
+    assert_int_equal(read_set(datasets, "late", 64, &again, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/image_size");
+    datasets_free(datasets);
+}
+
+static void each_failed_try_is_a_new_one(void **state)
+{
+    Rig *rig = *state;
+    Datasets *datasets = late_set(&rig->scratch, "late");
+    const Dataset *dataset = NULL;
+
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(read_set(datasets, "late", 0, &dataset, NULL), STATUS_INVALID);
+        assert_int_equal(datasets_generation(datasets), i);
+    }
+    datasets_free(datasets);
+}
+
+static void write_picture(const Scratch *scratch, const char *folder, int number)
+{
+    uint8_t pixels[6 * 6 * 3];
+    char path[192];
+    Bytes png = { 0 };
+    FILE *out;
+
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(i * 37 + (size_t)number * 11);
+    assert_int_equal(png_encode_rgb(pixels, 6, 6, &png, NULL), STATUS_OK);
+    snprintf(path, sizeof path, "%s/%s/%d.png", scratch->path, folder, number);
+    out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(png.data, 1, png.size, out), png.size);
+    assert_int_equal(fclose(out), 0);
+    bytes_clear(&png);
+}
+
+static void a_folder_comes_in_the_size_that_is_asked_for(void **state)
+{
+    static const char *const folders[] = { "pets", "pets/cat", "pets/dog" };
+    Rig *rig = *state;
+    Datasets *datasets = late_set(&rig->scratch, "pets");
+    const Dataset *dataset = NULL, *again = NULL;
+    char path[192];
+    Error err = { 0 };
+
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", rig->scratch.path, folders[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        write_picture(&rig->scratch, folders[1 + i % 2], i);
+    snprintf(path, sizeof path, "%s/cache", rig->scratch.path);
+    datasets_open_all(datasets, path);
+    assert_int_equal(read_set(datasets, "pets", 0, &dataset, &err), STATUS_OK);
+    assert_int_equal(dataset->height, 32);
+    for (uint32_t i = 1; i <= DATASET_FORMS_MAX; i++) {
+        assert_int_equal(read_set(datasets, "pets", 8 * i + 1, &dataset, NULL), STATUS_OK);
+        assert_int_equal(dataset->height, 8 * i + 1);
+    }
+    assert_int_equal(read_set(datasets, "pets", 9, &again, NULL), STATUS_OK);
+    assert_int_equal(again->width, 9);
+    assert_int_equal(read_set(datasets, "pets", 99, &again, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/image_size");
+    datasets_free(datasets);
+}
+
+static void count_call(void *context)
+{
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+static void whoever_leaves_word_is_called_once(void **state)
+{
+    atomic_int calls = 0;
+    Datasets *datasets = NULL;
+    const Dataset *dataset = NULL;
+    uint64_t generation;
+
+    (void)state;
+    assert_int_equal(datasets_new(NULL, 0, &datasets, NULL), STATUS_OK);
+    generation = datasets_generation(datasets);
+    assert_false(datasets_watch(datasets, generation, count_call, &calls)); /* nothing to come */
+    assert_int_equal(datasets_find(datasets, "shapes", 0, &dataset, NULL), STATUS_BUSY);
+    assert_true(datasets_loading(datasets));
+    assert_true(datasets_watch(datasets, generation, count_call, &calls));
+    assert_int_equal(read_set(datasets, "shapes", 0, &dataset, NULL), STATUS_OK);
+    for (int i = 0; i < 1000 && atomic_load(&calls) == 0; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&calls), 1);
+    assert_false(datasets_watch(datasets, generation, count_call, &calls)); /* it has come */
+    datasets_free(datasets);
+    assert_int_equal(atomic_load(&calls), 1);
+}
+
+static void stopping_ends_all_waiting(void **state)
+{
+    Rig *rig = *state;
+    Datasets *datasets = late_set(&rig->scratch, "late");
+    const Dataset *dataset = NULL;
+    atomic_int calls = 0;
+
+    assert_int_equal(datasets_find(datasets, "shapes", 0, &dataset, NULL), STATUS_BUSY);
+    assert_true(datasets_watch(datasets, datasets_generation(datasets), count_call, &calls));
+    datasets_stop(datasets);
+    assert_int_equal(atomic_load(&calls), 1);
+    assert_int_equal(datasets_find(datasets, "late", 0, &dataset, NULL), STATUS_STOPPED);
     datasets_free(datasets);
 }
 
@@ -718,6 +969,8 @@ int main(void)
         WITH_QUEUE(an_unknown_kind_is_told_the_known_ones),
         WITH_QUEUE(what_the_kind_refuses_lies_below_params),
         WITH_QUEUE(a_job_that_cannot_fit_is_refused_with_both_figures),
+        WITH_QUEUE(a_limit_lowered_since_fails_the_job_before_it_begins),
+        WITH_QUEUE(a_dry_run_says_what_a_job_would_need_and_queues_nothing),
         WITH_QUEUE(a_job_comes_back_with_every_default),
         WITH_QUEUE(a_job_runs_to_its_end),
         WITH_QUEUE(a_snapshot_shows_what_is_not_yet_on_disk),
@@ -734,6 +987,11 @@ int main(void)
         WITH_QUEUE(a_crashed_job_is_taken_up_again),
         WITH_QUEUE(a_killed_daemon_leaves_a_job_that_goes_on),
         cmocka_unit_test(data_sets_are_named_and_checked),
+        WITH_QUEUE(a_failure_is_told_once_and_then_tried_again),
+        WITH_QUEUE(each_failed_try_is_a_new_one),
+        WITH_QUEUE(a_folder_comes_in_the_size_that_is_asked_for),
+        WITH_QUEUE(whoever_leaves_word_is_called_once),
+        WITH_QUEUE(stopping_ends_all_waiting),
     };
 
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

@@ -315,6 +315,24 @@ static void reconcile(Rig *rig, uint32_t requeued, uint32_t failed)
     assert_int_equal(f, failed);
 }
 
+static void a_job_keeps_the_name_of_its_preset(void **state)
+{
+    Rig *rig = *state;
+    JobInsert insert_it = {
+        .kind = "train", .name = "", .tags = "[]", .params = "{}", .preset = "tiny"
+    };
+    int64_t plain = insert(rig, 0), id = 0;
+    Job job = { 0 };
+
+    assert_int_equal(store_job_insert(rig->store, &insert_it, &id, NULL), STATUS_OK);
+    assert_int_equal(store_job_get(rig->store, id, &job, NULL), STATUS_OK);
+    assert_string_equal(job.preset, "tiny");
+    job_clear(&job);
+    assert_int_equal(store_job_get(rig->store, plain, &job, NULL), STATUS_OK);
+    assert_null(job.preset);
+    job_clear(&job);
+}
+
 static void a_crash_puts_a_job_back_into_the_queue(void **state)
 {
     Rig *rig = *state;
@@ -730,6 +748,7 @@ int main(void)
         WITH_STORE(a_stale_version_is_a_conflict),
         WITH_STORE(a_final_state_is_final),
         WITH_STORE(lists_are_newest_first_and_paged),
+        WITH_STORE(a_job_keeps_the_name_of_its_preset),
         WITH_STORE(a_crash_puts_a_job_back_into_the_queue),
         WITH_STORE(a_crash_while_cancelling_ends_cancelled),
         WITH_STORE(three_attempts_without_progress_are_enough),
