@@ -212,10 +212,14 @@ def cross_entropy(case, p, x, y, leaves):
     return F.cross_entropy(x, labels, reduction="none", label_smoothing=p.get("smoothing", 0)), {}
 
 
+def resize(case, p, x, leaves):
+    return F.interpolate(x, (p["height"], p["width"]), mode="bilinear", align_corners=False), {}
+
+
 TWO_INPUTS = (add, shake, cross_entropy)  # of one shape, unless a case says otherwise
 OPS = {op.__name__: op for op in (
     conv2d, max_pool, avg_pool, batch_norm, relu, gelu, sigmoid, softmax, add, scale, gate, concat, slice, channel_shuffle,
-    channel_conv, global_avg_pool, linear, dropout, drop_path, noise, shake, parameter, weighted_sum, cross_entropy)}
+    channel_conv, global_avg_pool, linear, dropout, drop_path, noise, shake, parameter, weighted_sum, cross_entropy, resize)}
 
 
 def number(text):

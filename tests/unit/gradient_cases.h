@@ -267,4 +267,8 @@ static const Case cases[] = {
     { .op = "linear", .in = { S4(2, 1, 1, 144) }, .value = { { "features", 3 }, { "bias", 0 } } },
     { .op = "cross_entropy", .in = { S2(1, 2), S2(1, 2) }, .spread = 3 },
     { .op = "cross_entropy", .in = { S2(19, 7), S2(19, 7) }, .spread = 3 },
+    { .op = "resize", .in = { S4(17, 3, 2, 3) }, .value = { { "height", 7 }, { "width", 5 } } },
+    { .op = "resize", .in = { S4(2, 7, 5, 1) }, .value = { { "height", 2 }, { "width", 3 } } },
+    { .op = "resize", .in = { S4(3, 1, 1, 5) }, .value = { { "height", 3 }, { "width", 1 } } },
+    { .op = "resize", .in = { S4(1, 4, 4, 36) }, .value = { { "height", 4 }, { "width", 4 } } },
 };
