@@ -95,8 +95,7 @@ static void fill_batch(const Sizes *s, uint64_t step, float *plain, Batch *batch
     for (uint32_t i = 0; i < s->images; i++) {
         labels[i] = (uint16_t)drawn[i];
         for (uint32_t k = 0; k < s->classes; k++)
-            targets[i * s->classes + k] =
-                (k == labels[i] ? 0.8f : 0.0f) + 0.2f / (float)s->classes;
+            targets[i * s->classes + k] = (k == labels[i] ? 0.8f : 0.0f) + 0.2f / (float)s->classes;
     }
     free(drawn);
     *batch = (Batch){ .step = step,
@@ -138,9 +137,9 @@ static void airbench94_trains_as_in_pytorch(void **state)
 {
     static const char *const classes[10];
     StFile *golden = golden_open("recipe_airbench94");
-    Sizes s = { golden_number(golden, "seed"),    golden_number(golden, "width"),
-                golden_number(golden, "images"),  golden_number(golden, "size"),
-                golden_number(golden, "classes"), golden_number(golden, "steps"),
+    Sizes s = { golden_number(golden, "seed"),           golden_number(golden, "width"),
+                golden_number(golden, "images"),         golden_number(golden, "size"),
+                golden_number(golden, "classes"),        golden_number(golden, "steps"),
                 golden_number(golden, "steps_per_epoch") };
     uint32_t all = s.images * s.steps_per_epoch;
     uint8_t *pixels = calloc(all, (size_t)s.size * s.size * 3);

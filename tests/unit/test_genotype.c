@@ -396,6 +396,27 @@ static void a_bad_space_is_refused(void **state)
     }
 }
 
+static void a_damaged_space_is_no_crash(void **state)
+{
+    char text[] =
+        "none,se|eca|se|se|se|se|se|se|se|se|se|se|se| skip_connect ,noise;max_pool_3x3,se";
+    Space s;
+
+    (void)state;
+    assert_int_equal(space_parse(text, &s, NULL), STATUS_OK);
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        static const char bytes[] = { '\0', ',', '|', ';', ' ', 's', '\xff' };
+        char kept = text[i];
+
+        for (size_t b = 0; b < sizeof bytes; b++) {
+            text[i] = bytes[b];
+            if (space_parse(text, &s, NULL) == STATUS_OK)
+                assert_in_range(space_columns(&s, CELL_NORMAL), 1, SPACE_COLUMNS_MAX);
+        }
+        text[i] = kept;
+    }
+}
+
 static void attention_can_be_kept_out_of_reduction_cells(void **state)
 {
     Space s;
@@ -426,6 +447,7 @@ int main(void)
         cmocka_unit_test(spaces_have_their_lists),
         cmocka_unit_test(a_space_of_ones_own_may_differ_from_edge_to_edge),
         cmocka_unit_test(a_bad_space_is_refused),
+        cmocka_unit_test(a_damaged_space_is_no_crash),
         cmocka_unit_test(attention_can_be_kept_out_of_reduction_cells),
     };
 
