@@ -62,6 +62,11 @@ void network_meta(const Network *network, NetworkMeta *meta)
     }
 }
 
+static void counter_name(const Node *node, char ret[GRAPH_WEIGHT_NAME_MAX])
+{
+    snprintf(ret, GRAPH_WEIGHT_NAME_MAX, "%.64s.num_batches_tracked", node->name);
+}
+
 static bool counts_batches(const Node *node)
 {
     return node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0;
@@ -98,7 +103,7 @@ uint32_t network_tensors(const Network *network, float *disk, StTensor *ret,
     for (NodeId i = 0; i < g->nodes; i++) {
         if (!counts_batches(&g->node[i]))
             continue;
-        snprintf(names[count], GRAPH_WEIGHT_NAME_MAX, "%.64s.num_batches_tracked", g->node[i].name);
+        counter_name(&g->node[i], names[count]);
         ret[count] = (StTensor){
             .name = names[count], .dtype = ST_I64, .data = &network->batches, .count = 1
         };
@@ -263,23 +268,49 @@ static Status find_weight(const StFile *file, const GraphWeight *w, const StTens
                      t->dtype == ST_F32 ? "F32" : "I64", have_text, want_text);
 }
 
-/* Whether the model has a tensor of this name; an optimiser's state is none of ours. */
+static bool is_optimizer_state(const char *name)
+{
+    return strncmp(name, "optimizer.", strlen("optimizer.")) == 0;
+}
+
+/* Whether the model has a tensor of this name. */
 static bool is_known(const Network *network, const char *name)
 {
     const Graph *g = &network->graph;
     char counter[GRAPH_WEIGHT_NAME_MAX];
 
-    if (strncmp(name, "optimizer.", strlen("optimizer.")) == 0)
-        return true;
     for (uint32_t i = 0; i < g->weights; i++)
         if (strcmp(name, g->weight[i].name) == 0)
             return true;
     for (NodeId i = 0; i < g->nodes; i++) {
-        snprintf(counter, sizeof counter, "%.64s.num_batches_tracked", g->node[i].name);
+        counter_name(&g->node[i], counter);
         if (counts_batches(&g->node[i]) && strcmp(name, counter) == 0)
             return true;
     }
     return false;
+}
+
+/* The name of a tensor that is neither the network's nor an optimiser's, or NULL. All weights are
+ * known to be there and names are unique, so counting tells; only a stranger is searched for. */
+static const char *find_stranger(const Network *network, const StFile *file)
+{
+    const Graph *g = &network->graph;
+    size_t expected = g->weights, others = 0;
+    char counter[GRAPH_WEIGHT_NAME_MAX];
+
+    for (NodeId i = 0; i < g->nodes; i++) {
+        counter_name(&g->node[i], counter);
+        expected += counts_batches(&g->node[i]) && safetensors_find(file, counter) != NULL;
+    }
+    for (size_t i = 0; i < safetensors_count(file); i++)
+        others += !is_optimizer_state(safetensors_at(file, i)->name);
+    for (size_t i = 0; i < safetensors_count(file) && others != expected; i++) {
+        const char *name = safetensors_at(file, i)->name;
+
+        if (!is_optimizer_state(name) && !is_known(network, name))
+            return name;
+    }
+    return NULL;
 }
 
 /* Whether the file's tensors are the network's: every one of them, of the same shapes, and no
@@ -288,6 +319,7 @@ static Status check_tensors(const Network *network, const StFile *file, Error *e
 {
     const Graph *g = &network->graph;
     const StTensor *t = NULL;
+    const char *stranger;
 
     for (uint32_t i = 0; i < g->weights; i++) {
         Status s = find_weight(file, &g->weight[i], &t, err);
@@ -295,11 +327,11 @@ static Status check_tensors(const Network *network, const StFile *file, Error *e
         if (s != STATUS_OK)
             return s;
     }
-    for (size_t i = 0; i < safetensors_count(file); i++)
-        if (!is_known(network, safetensors_at(file, i)->name))
-            return error_set(err, STATUS_CORRUPT,
-                             "the checkpoint has a tensor \"%.80s\", which the model has not",
-                             safetensors_at(file, i)->name);
+    stranger = find_stranger(network, file);
+    if (stranger != NULL)
+        return error_set(err, STATUS_CORRUPT,
+                         "the checkpoint has a tensor \"%.80s\", which the model has not",
+                         stranger);
     return STATUS_OK;
 }
 
@@ -317,7 +349,7 @@ Status network_read_weights(Network *network, const StFile *file, Error *err)
     for (NodeId i = 0; i < g->nodes; i++) {
         char name[GRAPH_WEIGHT_NAME_MAX];
 
-        snprintf(name, sizeof name, "%.64s.num_batches_tracked", g->node[i].name);
+        counter_name(&g->node[i], name);
         t = safetensors_find(file, name);
         if (t != NULL && t->dtype == ST_I64 && t->count == 1)
             memcpy(&network->batches, t->data, sizeof network->batches);
