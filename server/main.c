@@ -2,9 +2,10 @@
  * leased -- subcommands and wiring, nothing else.
  *
  * Start: settings, socket, store, queue, maps, HTTP; what can fail because of the outside comes
- * first, so that nothing runs yet when it does. End: the queue drains while HTTP still answers (and
- * /readyz says so), then everything goes in the reverse order. Signals are blocked in every thread;
- * main waits for them.
+ * first, so that nothing runs yet when it does. Then it waits for the data sets to be read, for a
+ * while, and says that it is ready; /readyz says so exactly. End: the queue drains while HTTP still
+ * answers (and /readyz says so), then everything goes in the reverse order. Signals are blocked in
+ * every thread; main waits for them.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/build.h"
+#include "core/kernels/kernels.h"
 #include "server/api/api.h"
 #include "server/client/run.h"
 #include "server/config/config.h"
@@ -21,7 +23,7 @@
 
 extern const EmbeddedFile web_files[]; /* the dashboard */
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, LOADING_SECONDS = 10, LOOK_MS = 50 };
 
 typedef struct Daemon {
     Datasets *datasets;
@@ -45,16 +47,30 @@ static int usage(FILE *out)
     return out == stderr ? EXIT_USAGE : EXIT_SUCCESS;
 }
 
+static Status open_datasets(Daemon *d, const Config *config, Error *err)
+{
+    char *cache = NULL;
+
+    if (asprintf(&cache, "%s/cache", config->data_dir) < 0)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a path");
+    datasets_open_all(d->datasets, cache);
+    free(cache);
+    return STATUS_OK;
+}
+
 static Status start(Daemon *d, const Config *config, HttpListener listener, Error *err)
 {
     QueueOptions options = { .datasets = d->datasets,
                              .workers = config->workers,
+                             .memory = config->memory,
                              .build = build_id };
     Status s = config_make_parents(config, err);
 
     if (s == STATUS_OK)
         s = store_open(config->data_dir, &d->store, err);
     options.store = d->store;
+    if (s == STATUS_OK)
+        s = open_datasets(d, config, err);
     if (s == STATUS_OK)
         s = queue_new(&options, &d->queue, err);
     if (s == STATUS_OK)
@@ -68,11 +84,13 @@ static Status start(Daemon *d, const Config *config, HttpListener listener, Erro
     return http_start(&d->router, listener, &d->http, err);
 }
 
-/* False: a job did not come to a stop in time, and nothing may be taken from under it. */
+/* False: a job or a reader did not come to a stop in time, and nothing may be taken from under it.
+ */
 static bool stop(Daemon *d)
 {
     Error err = { 0 };
 
+    datasets_stop(d->datasets);
     if (d->queue != NULL && queue_drain(d->queue, &err) != STATUS_OK) {
         log_write(LOG_WARNING, "%s", error_message(&err));
         return false;
@@ -81,8 +99,25 @@ static bool stop(Daemon *d)
     http_stop(d->http);
     queue_free(d->queue);
     store_close(d->store);
+    if (datasets_reading(d->datasets))
+        return false;
     datasets_free(d->datasets);
     return true;
+}
+
+/* What fails to be read, or takes longer, does not hold up the rest. Returns the signal that came
+ * meanwhile, 0: none. */
+static int wait_for_datasets(Daemon *d, const sigset_t *signals)
+{
+    const struct timespec look = { 0, LOOK_MS * 1000000L };
+    int signal_number = 0;
+
+    for (int i = 0; i < LOADING_SECONDS * 1000 / LOOK_MS && datasets_loading(d->datasets); i++) {
+        signal_number = sigtimedwait(signals, NULL, &look);
+        if (signal_number > 0)
+            return signal_number;
+    }
+    return 0;
 }
 
 static int serve_until_told(Daemon *d, const Config *config, HttpListener listener,
@@ -91,6 +126,7 @@ static int serve_until_told(Daemon *d, const Config *config, HttpListener listen
     Error err = { 0 };
     int signal_number = 0;
     Status s = start(d, config, listener, &err);
+    bool early;
 
     if (s != STATUS_OK) {
         fprintf(stderr, "leased serve: %s (data directory %s)\n", error_message(&err),
@@ -99,18 +135,32 @@ static int serve_until_told(Daemon *d, const Config *config, HttpListener listen
             _exit(EXIT_FAILURE);
         return EXIT_FAILURE;
     }
+    signal_number = wait_for_datasets(d, signals);
+    early = signal_number > 0;
     printf(strchr(config->address, ':') != NULL ? "listening on http://[%s]:%u\n"
                                                 : "listening on http://%s:%u\n",
            config->address, listener.port);
     fflush(stdout);
     log_write(LOG_INFO, "leased %s (%s) serves %s", build_version, build_id, config->data_dir);
-    while (sigwait(signals, &signal_number) != 0)
+    while (!early && sigwait(signals, &signal_number) != 0)
         ;
     log_write(LOG_INFO, "%s: draining", strsignal(signal_number));
     if (!stop(d))
-        _exit(EXIT_SUCCESS); /* its row is reconciled at the next start */
+        _exit(EXIT_SUCCESS); /* a job's row is reconciled at the next start */
     log_write(LOG_INFO, "drained");
     return EXIT_SUCCESS;
+}
+
+/* The core looks its family up by the setting's own environment variable, wherever it came from.
+ * No other thread reads the environment yet. */
+static Status use_kernels(const Config *config, Error *err)
+{
+    const Kernels *kernels;
+    Status s = kernels_select(config->kernels, &kernels, err);
+
+    if (s == STATUS_OK && setenv("LEASED_KERNELS", config->kernels, 1) != 0)
+        s = error_errno(err, STATUS_NO_MEMORY, "cannot set LEASED_KERNELS");
+    return s;
 }
 
 static int serve(int argc, char **argv, char **environment)
@@ -136,6 +186,9 @@ static int serve(int argc, char **argv, char **environment)
     if (datasets_new((const char *const *)config.datasets, config.dataset_count, &daemon.datasets,
                      &err) != STATUS_OK) {
         fprintf(stderr, "leased serve: --dataset: %s\n", error_message(&err));
+    } else if (use_kernels(&config, &err) != STATUS_OK) {
+        fprintf(stderr, "leased serve: --kernels: %s\n", error_message(&err));
+        datasets_free(daemon.datasets);
     } else if (http_listen(config.address, config.port, &listener, &err) != STATUS_OK) {
         fprintf(stderr, "leased serve: %s\n", error_message(&err));
         datasets_free(daemon.datasets);

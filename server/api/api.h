@@ -8,6 +8,7 @@
 
 #include "server/http/http.h"
 #include "server/jobs/maps.h"
+#include "server/jobs/presets.h"
 #include "server/jobs/queue.h"
 
 struct Api {
@@ -30,6 +31,8 @@ CHECKED Status api_query(const Request *req, const Field *fields, uint32_t count
 
 /* {"items": items, "next": null}. Takes `items`. */
 CHECKED Status api_list(Response *ret, json_t *items, Error *err);
+/* Leaves the request to the maps' thread, which answers later. */
+CHECKED Status api_maps_submit(Api *api, const MapsRequest *request, Response *ret, Error *err);
 /* A text column that holds JSON, parsed; null where it is NULL. */
 json_t *api_stored_json(const char *text);
 
@@ -44,7 +47,9 @@ Status api_layer_list(Api *api, const Request *req, Response *ret, Error *err);
 Status api_heatmap_png(Api *api, const Request *req, Response *ret, Error *err);
 Status api_heatmap_npy(Api *api, const Request *req, Response *ret, Error *err);
 Status api_dataset_list(Api *api, const Request *req, Response *ret, Error *err);
+Status api_dataset_preview(Api *api, const Request *req, Response *ret, Error *err);
 Status api_kind_list(Api *api, const Request *req, Response *ret, Error *err);
+Status api_preset_list(Api *api, const Request *req, Response *ret, Error *err);
 Status api_system_get(Api *api, const Request *req, Response *ret, Error *err);
 Status api_openapi_get(Api *api, const Request *req, Response *ret, Error *err);
 Status api_livez(Api *api, const Request *req, Response *ret, Error *err);

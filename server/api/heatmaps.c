@@ -45,15 +45,16 @@ static void done(void *context, Status status, const Error *err, MapsResult *res
 {
     static const char *const types[] = { [MAPS_PNG] = "image/png",
                                          [MAPS_NPY] = "application/octet-stream",
-                                         [MAPS_LAYERS] = "application/json" };
+                                         [MAPS_LAYERS] = "application/json",
+                                         [MAPS_SHEET] = "image/png" };
     Waiting *waiting = context;
     Response response = { 0 };
 
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         response_bytes(&response, types[waiting->what], &result->bytes);
+    if (status == STATUS_OK && waiting->what != MAPS_SHEET)
         response_header(&response, "Leased-Checkpoint", "%s", result->checkpoint_sha256);
-    }
-    if (status == STATUS_OK && waiting->what != MAPS_LAYERS) {
+    if (status == STATUS_OK && (waiting->what == MAPS_PNG || waiting->what == MAPS_NPY)) {
         response_header(&response, "Leased-Class", "%u", result->class_index);
         response_header(&response, "Leased-Predicted", "%u", result->predicted);
         response_header(&response, "Leased-Label", "%u", result->label);
@@ -65,7 +66,7 @@ static void done(void *context, Status status, const Error *err, MapsResult *res
     free(waiting);
 }
 
-static Status submit(Api *api, const MapsRequest *request, Response *ret, Error *err)
+Status api_maps_submit(Api *api, const MapsRequest *request, Response *ret, Error *err)
 {
     Waiting *waiting = malloc(sizeof *waiting);
     Status s;
@@ -127,7 +128,7 @@ static Status heatmap(Api *api, const Request *req, MapsWhat what, Response *ret
     request.render = (RenderSpec){ query.scale, (float)query.blend, (Colormap)query.colormap };
     memcpy(request.layer, query.layer, sizeof request.layer);
     memcpy(request.which, query.epoch, sizeof request.which);
-    return submit(api, &request, ret, err);
+    return api_maps_submit(api, &request, ret, err);
 }
 
 /* GET /api/v1/jobs/{id}/heatmaps/{image}.png -- the map laid over its image. */
@@ -162,5 +163,5 @@ Status api_layer_list(Api *api, const Request *req, Response *ret, Error *err)
     if (s != STATUS_OK)
         return s;
     memcpy(request.which, query.epoch, sizeof request.which);
-    return submit(api, &request, ret, err);
+    return api_maps_submit(api, &request, ret, err);
 }

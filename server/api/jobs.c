@@ -42,12 +42,12 @@ static json_t *links_json(int64_t id)
 static json_t *job_json(const Job *job)
 {
     return json_pack(
-        "{sI ss ss so si sI sI ss ss so sI sI so so so sI so so so so so so}", "id",
-        (json_int_t)job->id, "kind", job->kind, "name", job->name != NULL ? job->name : "", "tags",
-        api_stored_json(job->tags), "priority", (int)job->priority, "seed", (json_int_t)job->seed,
-        "threads", (json_int_t)job->threads, "state", job_state_names[job->state], "desired_state",
-        job_state_names[job->desired], "reason",
-        job->reason != NULL ? json_text(job->reason) : json_null(), "attempt",
+        "{sI ss ss? ss so si sI sI ss ss so sI sI so so so sI so so so so so so}", "id",
+        (json_int_t)job->id, "kind", job->kind, "preset", job->preset, "name",
+        job->name != NULL ? job->name : "", "tags", api_stored_json(job->tags), "priority",
+        (int)job->priority, "seed", (json_int_t)job->seed, "threads", (json_int_t)job->threads,
+        "state", job_state_names[job->state], "desired_state", job_state_names[job->desired],
+        "reason", job->reason != NULL ? json_text(job->reason) : json_null(), "attempt",
         (json_int_t)job->attempt, "version", (json_int_t)job->version, "created_at",
         json_time_ms(job->created_ms), "started_at", json_time_ms(job->started_ms), "finished_at",
         json_time_ms(job->finished_ms), "resumed_step", (json_int_t)job->resumed_step, "progress",
@@ -149,21 +149,131 @@ Status api_job_list(Api *api, const Request *req, Response *ret, Error *err)
     return s;
 }
 
-/* POST /api/v1/jobs -- queue a job; 201 with its representation. */
-Status api_job_create(Api *api, const Request *req, Response *ret, Error *err)
+static Status submit(Api *api, const json_t *body, Response *ret, Error *err)
 {
-    json_t *body = NULL;
     Job job = { 0 };
-    Status s = request_json(req, &body, err);
+    Status s = queue_submit(api->queue, body, &job, err);
 
-    if (s == STATUS_OK)
-        s = queue_submit(api->queue, body, &job, err);
-    json_decref(body);
     if (s != STATUS_OK)
         return s;
     response_header(ret, "Location", "/api/v1/jobs/%lld", (long long)job.id);
     s = response_json(ret, 201, job_json(&job), err);
     job_clear(&job);
+    return s;
+}
+
+/* What it would need. */
+static Status dry_run(Api *api, const json_t *body, Response *ret, Error *err)
+{
+    JobPlan plan;
+    Status s = queue_dry_run(api->queue, body, &plan, err);
+
+    if (s != STATUS_OK)
+        return s;
+    return response_json(
+        ret, 200,
+        json_pack("{sI sI so sI sI so so}", "memory_bytes", (json_int_t)plan.estimate.memory_bytes,
+                  "memory_limit_bytes", (json_int_t)queue_memory(api->queue), "flops",
+                  json_number(plan.estimate.flops), "steps", (json_int_t)plan.estimate.steps,
+                  "epochs", (json_int_t)plan.estimate.epochs, "estimated_seconds",
+                  plan.seconds < 0 ? json_null() : json_number(plan.seconds), "params",
+                  plan.params),
+        err);
+}
+
+/* A job whose data set is being read: its answer comes when that is done. */
+typedef struct Waiting {
+    Api *api;
+    Status (*act)(Api *api, const json_t *body, Response *ret, Error *err);
+    json_t *body;
+    Deferral *deferral;
+} Waiting;
+
+static void go_on(void *context);
+
+/* Acts, or leaves word to be called again: true, and nothing is answered yet. */
+static bool act_or_wait(Waiting *waiting, Response *ret, Status *ret_status, Error *err)
+{
+    Datasets *datasets = queue_datasets(waiting->api->queue);
+
+    for (;;) {
+        uint64_t generation = datasets_generation(datasets);
+
+        *ret_status = waiting->act(waiting->api, waiting->body, ret, err);
+        if (*ret_status != STATUS_BUSY)
+            return false;
+        if (datasets_watch(datasets, generation, go_on, waiting))
+            return true;
+        if (generation == datasets_generation(datasets))
+            return false; /* busy with something else */
+        error_clear(err);
+    }
+}
+
+/* On the data sets' thread, but for the first time. Whoever has gone meanwhile was told to try
+ * again, and gets no job. */
+static void go_on(void *context)
+{
+    Waiting *waiting = context;
+    Response response = { 0 };
+    Error err = { 0 };
+    Status s = STATUS_STOPPED;
+
+    if (!deferral_abandoned(waiting->deferral) && act_or_wait(waiting, &response, &s, &err))
+        return;
+    deferral_complete(waiting->deferral, s, &err, &response);
+    response_clear(&response);
+    json_decref(waiting->body);
+    free(waiting);
+}
+
+/* Answers later. */
+static Status wait_for_data(Api *api, const Waiting *what, Response *ret, Error *err)
+{
+    Waiting *waiting = malloc(sizeof *waiting);
+    Status s;
+
+    if (waiting == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the request");
+    *waiting = *what;
+    s = response_defer(ret, &waiting->deferral, err);
+    if (s != STATUS_OK) {
+        free(waiting);
+        return s;
+    }
+    json_incref(waiting->body);
+    go_on(waiting);
+    return STATUS_OK;
+}
+
+typedef struct CreateQuery {
+    bool dry_run;
+} CreateQuery;
+
+static const Field create_fields[] = {
+    FIELD_BOOL_ROW(CreateQuery, dry_run, "dry_run", 0, "1: only say what it would need"),
+};
+
+/* POST /api/v1/jobs -- queue a job; 201 with its representation. ?dry_run=1: 200, and what it would
+ * need. */
+Status api_job_create(Api *api, const Request *req, Response *ret, Error *err)
+{
+    Waiting what = { .api = api };
+    CreateQuery query;
+    Error why = { 0 };
+    Status s = api_query(req, create_fields, 1, &query, err);
+
+    if (s == STATUS_OK)
+        s = request_json(req, &what.body, err);
+    if (s != STATUS_OK)
+        return s;
+    what.act = query.dry_run ? dry_run : submit;
+    s = what.act(api, what.body, ret, &why);
+    if (s == STATUS_BUSY && datasets_loading(queue_datasets(api->queue)))
+        s = wait_for_data(api, &what, ret, err);
+    else if (s != STATUS_OK && err != NULL)
+        *err = why;
+    json_decref(what.body);
     return s;
 }
 

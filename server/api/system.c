@@ -11,6 +11,7 @@
 #include "server/api/api.h"
 #include "server/codec/json.h"
 #include "server/codec/limits.h"
+#include "server/jobs/run.h"
 
 extern const EmbeddedFile openapi_files[]; /* schema/openapi.json */
 
@@ -36,7 +37,8 @@ static void cpu_model(char *ret, size_t size)
         fclose(in);
 }
 
-static json_t *limits_json(void)
+/* The table's, and what one job may plan. */
+static json_t *limits_json(uint64_t memory)
 {
     static const struct {
         const char *name;
@@ -50,6 +52,7 @@ static json_t *limits_json(void)
 
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         (void)json_object_set_new(out, limits[i].name, json_integer(limits[i].value));
+    (void)json_object_set_new(out, "memory_bytes", json_integer((json_int_t)memory));
     return out;
 }
 
@@ -66,14 +69,14 @@ Status api_system_get(Api *api, const Request *req, Response *ret, Error *err)
     json_t *out;
 
     cpu_model(cpu, sizeof cpu);
-    out = json_pack("{ss ss si s{so si ss ss} s{sI sI} so sf so sb}", "version", api->version,
-                    "build", api->build, "format_version", NETWORK_FORMAT_VERSION, "cpu", "model",
-                    json_text(cpu), "cores", (int)pool_default_threads(), "kernels",
-                    kernels_family(), "blas", gemm_core_name(), "storage", "free_bytes",
-                    (json_int_t)store_free_bytes(store), "dropped_points",
-                    (json_int_t)store_dropped(store), "started_at", json_time_ms(api->started_ms),
-                    "uptime_seconds", uptime_seconds(api), "limits", limits_json(), "draining",
-                    (int)queue_draining(api->queue));
+    out = json_pack(
+        "{ss ss si s{so si ss ss} s{sI sI} so sf so sb}", "version", api->version, "build",
+        api->build, "format_version", NETWORK_FORMAT_VERSION, "cpu", "model", json_text(cpu),
+        "cores", (int)pool_default_threads(), "kernels", run_kernels(), "blas", gemm_core_name(),
+        "storage", "free_bytes", (json_int_t)store_free_bytes(store), "dropped_points",
+        (json_int_t)store_dropped(store), "started_at", json_time_ms(api->started_ms),
+        "uptime_seconds", uptime_seconds(api), "limits", limits_json(queue_memory(api->queue)),
+        "draining", (int)queue_draining(api->queue));
     return response_json(ret, 200, out, err);
 }
 
@@ -98,6 +101,15 @@ Status api_livez(Api *api, const Request *req, Response *ret, Error *err)
     return ok(ret);
 }
 
+/* Some set is not there yet. (In another size than its own: that concerns one job alone.) */
+static bool loading(Datasets *datasets)
+{
+    for (size_t i = 0; datasets_name(datasets, i) != NULL; i++)
+        if (datasets_look(datasets, i).loading)
+            return true;
+    return false;
+}
+
 /* GET /readyz -- it would also take a job. */
 Status api_readyz(Api *api, const Request *req, Response *ret, Error *err)
 {
@@ -107,6 +119,8 @@ Status api_readyz(Api *api, const Request *req, Response *ret, Error *err)
     if (queue_draining(api->queue))
         return error_set(err, STATUS_STOPPED,
                          "draining: running jobs write their checkpoints, then the daemon ends");
+    if (loading(queue_datasets(api->queue)))
+        return error_set(err, STATUS_BUSY, "loading: data sets are being read");
     s = store_ping(store, err);
     if (s == STATUS_OK && store_free_bytes(store) < LIMIT_READY_FREE_BYTES)
         s = error_set(err, STATUS_BUSY, "less than %d bytes are free on the data directory's disk",

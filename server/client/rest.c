@@ -8,7 +8,7 @@
 
 #include "server/codec/bytes.h"
 
-enum { ANSWER_BYTES_MAX = 64 << 20, CONNECT_SECONDS = 5, ANSWER_SECONDS = 30 };
+enum { ANSWER_BYTES_MAX = 64 << 20, CONNECT_SECONDS = 5, ANSWER_SECONDS = 60 };
 
 struct Rest {
     CURL *curl;

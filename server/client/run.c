@@ -16,7 +16,7 @@
 #include "server/codec/bytes.h"
 #include "server/codec/limits.h"
 
-enum { POLL_MS = 250, GIVE_UP_MS = 60000, URL_BYTES = 512 };
+enum { POLL_MS = 250, GIVE_UP_MS = 60000, RETRY_MS = 1000, URL_BYTES = 512 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -85,6 +85,27 @@ static void print_problem(long code, const json_t *problem)
     }
 }
 
+/* Posts the job; a daemon that is busy (reading a large data set) is asked again for a while. */
+static Status post_job(Rest *rest, const Bytes *body, long *ret_code, json_t **ret, Error *err)
+{
+    int64_t began = now_ms();
+    bool again = true;
+    Status s = STATUS_OK;
+
+    for (int tries = 0; s == STATUS_OK && again; tries++) {
+        json_decref(*ret);
+        *ret = NULL;
+        s = rest_call(rest, "/api/v1/jobs", (char *)body->data, body->size, ret_code, ret, err);
+        again = s == STATUS_OK && strcmp(text_of(*ret, "code"), "busy") == 0 &&
+                now_ms() - began < GIVE_UP_MS;
+        if (again && tries == 0)
+            fprintf(stderr, "leased run: %s\n", text_of(*ret, "detail"));
+        if (again)
+            pause_ms(RETRY_MS);
+    }
+    return s;
+}
+
 /* Submits; 0 and the id, or the exit status. */
 static int submit(Rest *rest, const char *path, json_int_t *ret_id)
 {
@@ -95,7 +116,7 @@ static int submit(Rest *rest, const char *path, json_int_t *ret_id)
     Status s = read_job(path, &body, &err);
 
     if (s == STATUS_OK)
-        s = rest_call(rest, "/api/v1/jobs", (char *)body.data, body.size, &code, &answer, &err);
+        s = post_job(rest, &body, &code, &answer, &err);
     bytes_clear(&body);
     if (s != STATUS_OK)
         fprintf(stderr, "leased run: %s\n", error_message(&err));

@@ -210,14 +210,11 @@ static void parse_nested(Parse *parse, const Field *field, const json_t *json, c
 
 Choice field_default_choice(const Field *field)
 {
-    Rows rows = field_rows(field);
+    int row = field->text != NULL ? table_find(field->table, field->text) : 0;
     Choice out = { 0 };
 
-    for (uint32_t i = 0; field->text != NULL && rows[i] != NULL; i++)
-        if (strcmp(rows[i]->name, field->text) == 0)
-            out.row = i;
-    if (rows[0] != NULL)
-        param_defaults(rows[out.row], out.value);
+    if (field_rows(field)[0] != NULL)
+        choice_init(field->table, row > 0 ? (uint32_t)row : 0, &out);
     return out;
 }
 
@@ -255,20 +252,21 @@ static void parse_one_choice(Parse *parse, const Field *field, const json_t *jso
     if (!choice_row(parse, field, json, at, &ret->row))
         return;
     row = field_rows(field)[ret->row];
-    param_defaults(row, ret->value);
+    choice_init(field->table, ret->row, ret);
     list_add(&known, "name");
     for (uint32_t i = 0; i < row->count; i++)
         list_add(&known, row->params[i].name);
     json_object_foreach((json_t *)json, key, value)
     {
         int i = param_find(row, key);
+        Pointer there = pointer_to(at, key);
 
-        if (i >= 0)
-            (void)parse_number(parse, &row->params[i], value, pointer_to(at, key).text,
-                               &ret->value[i]);
+        if (i >= 0 && row->params[i].type == PARAM_TEXT)
+            (void)parse_text(parse, value, there.text, sizeof ret->text, ret->text);
+        else if (i >= 0)
+            (void)parse_number(parse, &row->params[i], value, there.text, &ret->value[i]);
         else if (strcmp(key, "name") != 0)
-            bad_field(parse, pointer_to(at, key).text, "unknown key; %s knows: %s", row->name,
-                      known.text);
+            bad_field(parse, there.text, "unknown key; %s knows: %s", row->name, known.text);
     }
 }
 
@@ -282,22 +280,42 @@ static void parse_choice(Parse *parse, const Field *field, const json_t *json, c
     memcpy(field_at(field, target), &out, sizeof out);
 }
 
-static void parse_choices(Parse *parse, const Field *field, const json_t *json, const char *at,
-                          void *target)
+/* The list itself: its length, 0 where it is none or too long. */
+static uint32_t list_length(Parse *parse, const Field *field, const json_t *json, const char *at)
 {
-    Choice *out = field_at(field, target);
     size_t given = json_array_size(json);
-    uint32_t count = 0;
 
-    memset(out, 0, field->capacity * sizeof *out);
     if (json != NULL && !json_is_array(json))
         bad_field(parse, at, "must be a list");
     else if (given > field->capacity)
         bad_field(parse, at, "must have at most %zu items", field->capacity);
     else
-        for (; count < given; count++)
-            parse_one_choice(parse, field, json_array_get(json, count), pointer_at(at, count).text,
-                             &out[count]);
+        return (uint32_t)given;
+    return 0;
+}
+
+static void parse_choices(Parse *parse, const Field *field, const json_t *json, const char *at,
+                          void *target)
+{
+    Choice *out = field_at(field, target);
+    uint32_t count = list_length(parse, field, json, at);
+
+    memset(out, 0, field->capacity * sizeof *out);
+    for (uint32_t i = 0; i < count; i++)
+        parse_one_choice(parse, field, json_array_get(json, i), pointer_at(at, i).text, &out[i]);
+    memcpy((char *)target + field->count_offset, &count, sizeof count);
+}
+
+static void parse_list(Parse *parse, const Field *field, const json_t *json, const char *at,
+                       void *target)
+{
+    char *out = field_at(field, target);
+    uint32_t count = list_length(parse, field, json, at);
+
+    memset(out, 0, field->capacity * field->size);
+    for (uint32_t i = 0; i < count; i++)
+        parse_object(parse, field->fields, field->field_count, json_array_get(json, i),
+                     pointer_at(at, i).text, out + i * field->size);
     memcpy((char *)target + field->count_offset, &count, sizeof count);
 }
 
@@ -369,10 +387,15 @@ typedef void (*ParseField)(Parse *parse, const Field *field, const json_t *json,
 
 /* Each writes the field's default where `json` is NULL. */
 static const ParseField parsers[] = {
-    [FIELD_SCALAR] = parse_scalar,         [FIELD_UINT] = parse_uint,
-    [FIELD_STRING] = parse_string,         [FIELD_OBJECT] = parse_nested,
-    [FIELD_CHOICE] = parse_choice,         [FIELD_CHOICES] = parse_choices,
-    [FIELD_CHECKPOINT] = parse_checkpoint, [FIELD_TAGS] = parse_tags,
+    [FIELD_SCALAR] = parse_scalar,
+    [FIELD_UINT] = parse_uint,
+    [FIELD_STRING] = parse_string,
+    [FIELD_OBJECT] = parse_nested,
+    [FIELD_CHOICE] = parse_choice,
+    [FIELD_CHOICES] = parse_choices,
+    [FIELD_CHECKPOINT] = parse_checkpoint,
+    [FIELD_TAGS] = parse_tags,
+    [FIELD_LIST] = parse_list,
 };
 
 static void refuse_unknown(Parse *parse, const Field *fields, uint32_t count, const json_t *object,
@@ -399,7 +422,9 @@ static void refuse_unknown(Parse *parse, const Field *fields, uint32_t count, co
 static void parse_object(Parse *parse, const Field *fields, uint32_t count, const json_t *object,
                          const char *prefix, void *target)
 {
-    if (object != NULL && !json_is_object(object)) {
+    bool odd = object != NULL && !json_is_object(object); /* said once, not for each field */
+
+    if (odd) {
         bad_field(parse, prefix, "must be an object");
         object = NULL;
     } else if (object != NULL) {
@@ -412,7 +437,7 @@ static void parse_object(Parse *parse, const Field *fields, uint32_t count, cons
 
         if (json_is_null(json) && (field->flags & FIELD_NULLABLE))
             json = NULL;
-        if (json == NULL && (field->flags & FIELD_REQUIRED))
+        if (json == NULL && (field->flags & FIELD_REQUIRED) && !odd)
             bad_field(parse, at.text, "is required");
         parsers[field->type](parse, field, json, at.text, target);
     }

@@ -20,6 +20,7 @@ typedef enum FieldType {
     FIELD_UINT,       /* a non-negative integer or null; stored as OptionalUint, default null */
     FIELD_STRING,     /* stored as char[capacity]; with FIELD_NULLABLE "" <-> null */
     FIELD_OBJECT,     /* stored as a struct that `fields` describe */
+    FIELD_LIST,       /* a list of those; stored as struct[capacity] and a uint32_t count */
     FIELD_CHOICE,     /* {"name": row, its parameters...}; stored as Choice */
     FIELD_CHOICES,    /* a list of those; stored as Choice[capacity] and a uint32_t count */
     FIELD_CHECKPOINT, /* {"job": id, "epoch": "latest"|"best"|N}; stored as CheckpointRef */
@@ -37,11 +38,12 @@ typedef struct Field {
     FieldStore store;    /* of SCALAR */
     unsigned flags;      /* FIELD_... */
     size_t offset;       /* of the member in the struct */
-    size_t capacity;     /* STRING: bytes with the NUL; CHOICES: elements */
-    size_t count_offset; /* CHOICES: where the uint32_t count is */
+    size_t capacity;     /* STRING: bytes with the NUL; CHOICES, LIST: elements */
+    size_t size;         /* LIST: bytes of an element */
+    size_t count_offset; /* CHOICES, LIST: where the uint32_t count is */
     const char *text;    /* STRING: the default, NULL = ""; CHOICE: name of the default row */
-    const struct Field *fields; /* OBJECT */
-    uint32_t field_count;       /* OBJECT */
+    const struct Field *fields; /* OBJECT, LIST */
+    uint32_t field_count;       /* OBJECT, LIST */
     const void *table; /* CHOICE(S): NULL-terminated array of pointers to structs that begin with
                           Described */
 } Field;
@@ -104,6 +106,13 @@ typedef struct Tags {
     {                                                                                            \
         .param = { .name = key, .help = help_ }, .type = FIELD_OBJECT, .offset = offsetof(S, m), \
         .fields = rows, .field_count = sizeof(rows) / sizeof((rows)[0])                          \
+    }
+#define FIELD_LIST_ROW(S, m, count, key, rows, help_)                                             \
+    {                                                                                             \
+        .param = { .name = key, .help = help_ }, .type = FIELD_LIST, .offset = offsetof(S, m),    \
+        .capacity = sizeof(((S *)0)->m) / sizeof(((S *)0)->m[0]), .size = sizeof(((S *)0)->m[0]), \
+        .count_offset = offsetof(S, count), .fields = rows,                                       \
+        .field_count = sizeof(rows) / sizeof((rows)[0])                                           \
     }
 #define FIELD_CHOICE_ROW(S, m, key, rows, default_, help_)                                       \
     {                                                                                            \

@@ -7,21 +7,16 @@
 #include "server/codec/json.h"
 
 static const char *const type_names[] = {
-    [FIELD_SCALAR] = NULL,
-    [FIELD_UINT] = "integer",
-    [FIELD_STRING] = "string",
-    [FIELD_OBJECT] = "object",
-    [FIELD_CHOICE] = "choice",
-    [FIELD_CHOICES] = "choices",
-    [FIELD_CHECKPOINT] = "checkpoint",
+    [FIELD_SCALAR] = NULL,       [FIELD_UINT] = "integer",
+    [FIELD_STRING] = "string",   [FIELD_OBJECT] = "object",
+    [FIELD_LIST] = "list",       [FIELD_CHOICE] = "choice",
+    [FIELD_CHOICES] = "choices", [FIELD_CHECKPOINT] = "checkpoint",
     [FIELD_TAGS] = "tags",
 };
 
 static const char *const param_names[] = {
-    [PARAM_BOOL] = "boolean",
-    [PARAM_INT] = "integer",
-    [PARAM_REAL] = "number",
-    [PARAM_ENUM] = "enum",
+    [PARAM_BOOL] = "boolean", [PARAM_INT] = "integer", [PARAM_REAL] = "number",
+    [PARAM_ENUM] = "enum",    [PARAM_TEXT] = "text",
 };
 
 /* Sets key and value; remembers a failure. */
@@ -57,8 +52,10 @@ static json_t *names_json(const char *const *names)
 static void put_param(json_t *out, const Param *param, bool *bad)
 {
     put(out, "type", json_string(param_names[param->type]), bad);
-    if (param->type == PARAM_ENUM)
+    if (param->choices != NULL) /* of TEXT: names it knows, and others may do */
         put(out, "choices", names_json(param->choices), bad);
+    if (param->type == PARAM_TEXT)
+        put(out, "max_bytes", json_integer(CHOICE_TEXT_MAX - 1), bad);
     if (param->type == PARAM_INT || param->type == PARAM_REAL) {
         put(out, "min", bound(param, param->min), bad);
         put(out, "max", bound(param, param->max), bad);
@@ -72,6 +69,8 @@ static json_t *default_json(const Param *param)
         return json_boolean(param->fallback != 0);
     case PARAM_ENUM:
         return json_string(param->choices[(int)param->fallback]);
+    case PARAM_TEXT:
+        return json_string(param->choices != NULL ? param->choices[(int)param->fallback] : "");
     default:
         return bound(param, param->fallback);
     }
@@ -118,6 +117,7 @@ static json_t *field_default(const Field *field)
     case FIELD_CHOICE:
         return json_string(field_rows(field)[field_default_choice(field).row]->name);
     case FIELD_CHOICES:
+    case FIELD_LIST:
     case FIELD_TAGS:
         return json_array();
     default:
@@ -142,10 +142,10 @@ static json_t *field_json(const Field *field)
     put(out, "help", json_string(field->param.help != NULL ? field->param.help : ""), &bad);
     if (field->type == FIELD_STRING)
         put(out, "max_bytes", json_integer((json_int_t)field->capacity - 1), &bad);
-    if (field->type == FIELD_CHOICES || field->type == FIELD_TAGS)
+    if (field->type == FIELD_CHOICES || field->type == FIELD_LIST || field->type == FIELD_TAGS)
         put(out, "max_items",
             json_integer(field->type == FIELD_TAGS ? TAGS_MAX : (json_int_t)field->capacity), &bad);
-    if (field->type == FIELD_OBJECT)
+    if (field->type == FIELD_OBJECT || field->type == FIELD_LIST)
         put(out, "fields", fields_describe(field->fields, field->field_count), &bad);
     if (field->type == FIELD_CHOICE || field->type == FIELD_CHOICES)
         put(out, "options", options_json(field_rows(field)), &bad);

@@ -20,6 +20,8 @@ static json_t *number_json(const Param *param, double value)
         return json_number(value);
     case PARAM_ENUM:
         return json_string(param->choices[(int)value]);
+    case PARAM_TEXT: /* lies in its Choice */
+        break;
     }
     return NULL;
 }
@@ -71,9 +73,14 @@ static json_t *one_choice_json(const Field *field, const Choice *choice)
     json_t *out = json_object();
     bool bad = json_object_set_new(out, "name", json_string(row->name)) != 0;
 
-    for (uint32_t i = 0; i < row->count; i++)
-        bad |= json_object_set_new(out, row->params[i].name,
-                                   number_json(&row->params[i], choice->value[i])) != 0;
+    for (uint32_t i = 0; i < row->count; i++) {
+        const Param *param = &row->params[i];
+
+        bad |= json_object_set_new(out, param->name,
+                                   param->type == PARAM_TEXT
+                                       ? json_string(choice->text)
+                                       : number_json(param, choice->value[i])) != 0;
+    }
     if (bad) {
         json_decref(out);
         return NULL;
@@ -96,6 +103,24 @@ static json_t *choices_json(const Field *field, const void *source)
     memcpy(&count, (const char *)source + field->count_offset, sizeof count);
     for (uint32_t i = 0; i < count; i++)
         bad |= json_array_append_new(out, one_choice_json(field, &at[i])) != 0;
+    if (bad) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+static json_t *list_json(const Field *field, const void *source)
+{
+    const char *at = field_in(field, source);
+    json_t *out = json_array();
+    uint32_t count;
+    bool bad = false;
+
+    memcpy(&count, (const char *)source + field->count_offset, sizeof count);
+    for (uint32_t i = 0; i < count; i++)
+        bad |= json_array_append_new(
+                   out, fields_json(field->fields, field->field_count, at + i * field->size)) != 0;
     if (bad) {
         json_decref(out);
         return NULL;
@@ -133,10 +158,15 @@ static json_t *tags_json(const Field *field, const void *source)
 typedef json_t *(*FieldJson)(const Field *field, const void *source);
 
 static const FieldJson writers[] = {
-    [FIELD_SCALAR] = scalar_json,         [FIELD_UINT] = uint_json,
-    [FIELD_STRING] = string_json,         [FIELD_OBJECT] = object_json,
-    [FIELD_CHOICE] = choice_json,         [FIELD_CHOICES] = choices_json,
-    [FIELD_CHECKPOINT] = checkpoint_json, [FIELD_TAGS] = tags_json,
+    [FIELD_SCALAR] = scalar_json,
+    [FIELD_UINT] = uint_json,
+    [FIELD_STRING] = string_json,
+    [FIELD_OBJECT] = object_json,
+    [FIELD_CHOICE] = choice_json,
+    [FIELD_CHOICES] = choices_json,
+    [FIELD_CHECKPOINT] = checkpoint_json,
+    [FIELD_TAGS] = tags_json,
+    [FIELD_LIST] = list_json,
 };
 
 json_t *fields_json(const Field *fields, uint32_t count, const void *source)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { NAME_MAX_BYTES = 64 };
 
@@ -82,6 +83,35 @@ static Status apply_workers(Config *config, const char *text, Error *err)
     return STATUS_OK;
 }
 
+/* "3221225472", "3G", "512M", "100K": powers of 1024. */
+static Status apply_memory(Config *config, const char *text, Error *err)
+{
+    static const char suffixes[] = "KMGT";
+    size_t digits = strspn(text, "0123456789");
+    const char *suffix = text[digits] != '\0' ? strchr(suffixes, text[digits]) : NULL;
+    uint64_t value = digits > 0 && digits < 18 ? strtoull(text, NULL, 10) : 0;
+    unsigned shift = suffix != NULL ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
+
+    if (*text == '\0') {
+        config->memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+        return STATUS_OK;
+    }
+    if (value == 0 || value > UINT64_MAX >> shift || text[digits + (suffix != NULL)] != '\0' ||
+        value << shift < CONFIG_MEMORY_MIN)
+        return error_set(err, STATUS_INVALID,
+                         "\"%.40s\" is not a size of at least %dM, such as 3221225472, 3072M or 3G",
+                         text, CONFIG_MEMORY_MIN >> 20);
+    config->memory = value << shift;
+    return STATUS_OK;
+}
+
+static Status apply_kernels(Config *config, const char *text, Error *err)
+{
+    config->kernels = strdup(text); /* what there is, the core knows */
+    return config->kernels != NULL ? STATUS_OK
+                                   : error_set(err, STATUS_NO_MEMORY, "no memory for the settings");
+}
+
 static Status apply_datasets(Config *config, const char *text, Error *err)
 {
     while (*text != '\0') {
@@ -123,6 +153,10 @@ static const Setting settings[] = {
     { "workers", "N", "1", "1 to 64", "jobs that run at the same time", false, apply_workers },
     { "dataset", "NAME=PATH", "", "repeatable; no commas in paths",
       "a data set on disk, and what jobs call it", true, apply_datasets },
+    { "memory", "SIZE", "", "bytes, or with K, M, G or T; default: what the machine has",
+      "what one job's plan may take; a larger one is refused", false, apply_memory },
+    { "kernels", "NAME", "", "generic, avx2, avx512 or reference; default: the best this CPU runs",
+      "family of numeric kernels", false, apply_kernels },
     { "config", "FILE", "", "JSON: {\"listen\": \"127.0.0.1:0\", \"dataset\": [\"NAME=PATH\"]}",
       "settings from a file", false, apply_file },
 };
@@ -329,6 +363,7 @@ Status config_load(int argc, char **argv, char **environment, Config *ret, Error
 void config_clear(Config *config)
 {
     free(config->data_dir);
+    free(config->kernels);
     for (size_t i = 0; i < config->dataset_count; i++)
         free(config->datasets[i]);
     *config = (Config){ 0 };

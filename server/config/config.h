@@ -14,7 +14,7 @@
 
 #include "core/base/error.h"
 
-enum { CONFIG_DATASETS_MAX = 64, CONFIG_WORKERS_MAX = 64 };
+enum { CONFIG_DATASETS_MAX = 64, CONFIG_WORKERS_MAX = 64, CONFIG_MEMORY_MIN = 1 << 20 };
 
 typedef struct Config {
     char address[64]; /* an IP address: "127.0.0.1", "::1" */
@@ -23,6 +23,8 @@ typedef struct Config {
     unsigned workers;
     char *datasets[CONFIG_DATASETS_MAX]; /* "NAME=PATH" */
     size_t dataset_count;
+    uint64_t memory; /* bytes that one job may plan */
+    char *kernels;   /* a kernel family's name; "": the best one */
 } Config;
 
 /*

@@ -54,6 +54,16 @@ Status response_defer(Response *ret, Deferral **ret_deferral, Error *err)
     return STATUS_OK;
 }
 
+bool deferral_abandoned(Deferral *d)
+{
+    bool abandoned;
+
+    pthread_mutex_lock(&d->lock);
+    abandoned = d->holders == 1; /* who asks holds it */
+    pthread_mutex_unlock(&d->lock);
+    return abandoned;
+}
+
 void deferral_complete(Deferral *d, Status status, const Error *err, Response *response)
 {
     pthread_mutex_lock(&d->lock);

@@ -112,6 +112,8 @@ void response_problem(Response *ret, const Request *req, Status status, const Er
  * waits any more.
  */
 CHECKED Status response_defer(Response *ret, Deferral **ret_deferral, Error *err);
+/* For whoever computes: true where nobody waits for the answer any more. */
+bool deferral_abandoned(Deferral *deferral);
 /* Takes what `response` holds (and zeroes it). On failure `err` becomes a problem document. Ends
  * the caller's hold on `deferral`. */
 void deferral_complete(Deferral *deferral, Status status, const Error *err, Response *response);

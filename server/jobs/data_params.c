@@ -10,6 +10,12 @@ static void fill(OptionalUint *value, uint64_t fallback)
         *value = (OptionalUint){ true, fallback };
 }
 
+Status data_params_open(const DataParams *params, Datasets *datasets, const Dataset **ret,
+                        Error *err)
+{
+    return datasets_find(datasets, params->dataset, (uint32_t)params->image_size.value, ret, err);
+}
+
 Status data_params_resolve(DataParams *params, Datasets *datasets, uint64_t seed,
                            const Dataset **ret, Error *err)
 {
@@ -17,12 +23,16 @@ Status data_params_resolve(DataParams *params, Datasets *datasets, uint64_t seed
     Error why = { 0 };
     Loader loader = { 0 };
     DataSpec spec;
-    Status s = datasets_get(datasets, params->dataset, &dataset, &why);
+    Status s = data_params_open(params, datasets, &dataset, &why);
 
     if (s != STATUS_OK)
-        return error_at(err, s, "/dataset", "%s", error_message(&why));
+        return error_at(err, s,
+                        why.detail[0].pointer[0] != '\0' ? why.detail[0].pointer : "/dataset", "%s",
+                        error_message(&why));
+    fill(&params->image_size, dataset->height);
     fill(&params->train_images, dataset->train.images);
-    fill(&params->test_images, dataset->test.images);
+    if (params->test_images.value == 0) /* not set, or all */
+        params->test_images = (OptionalUint){ true, dataset->test.images };
     fill(&params->val_images, 0);
     fill(&params->split_seed, seed);
     spec = data_params_spec(params);
@@ -50,7 +60,8 @@ Status data_params_of(const char *params_json, DataParams *ret, Error *err)
     if (dataset == NULL) {
         s = error_set(err, STATUS_CONFLICT, "the job uses no data set");
     } else {
-        *ret = (DataParams){ .train_images = read_uint(params, "train_images"),
+        *ret = (DataParams){ .image_size = read_uint(params, "image_size"),
+                             .train_images = read_uint(params, "train_images"),
                              .test_images = read_uint(params, "test_images"),
                              .val_images = read_uint(params, "val_images"),
                              .split_seed = read_uint(params, "split_seed") };

@@ -2,9 +2,9 @@
  * evaluate -- loss and accuracy of a checkpoint on one split.
  *
  * Writes <split>/loss and <split>/accuracy at the checkpoint's step, and result {"accuracy",
- * "loss", "images"}. Where the checkpoint's job used the same data set, its train_images,
- * val_images and split_seed are inherited, and saying something else is refused: validation images
- * must not become training images by a typing error.
+ * "loss", "images"}. Where the checkpoint's job used the same data set, its image_size,
+ * train_images, val_images and split_seed are inherited, and saying something else is refused:
+ * validation images must not become training images by a typing error.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ typedef struct EvaluateParams {
     DataParams data;
     CheckpointRef checkpoint;
     uint32_t split; /* index into `splits` */
-    uint32_t batch_size;
+    uint32_t batch_size, test_views;
 } EvaluateParams;
 
 /* The first is the default. */
@@ -31,6 +31,8 @@ static const Field fields[] = {
                          "the checkpoint of a finished job"),
     FIELD_ENUM_ROW(EvaluateParams, split, "split", 0, splits, "which images"),
     FIELD_U32_ROW(EvaluateParams, batch_size, "batch_size", 128, 1, 8192, "images at a time"),
+    FIELD_ENUM_ROW(EvaluateParams, test_views, "test_views", TEST_VIEWS_NONE, test_views_names,
+                   "views of each image that are averaged"),
 };
 
 /* The referenced checkpoint and its job. All that is wrong with the reference is "/checkpoint". */
@@ -81,6 +83,7 @@ static Status inherit_data(DataParams *data, const Job *job, Error *err)
 
     if (data_params_of(job->params, &theirs, NULL) == STATUS_OK &&
         strcmp(theirs.dataset, data->dataset) == 0) {
+        ok &= inherit(&data->image_size, theirs.image_size, "/image_size", job->id, err);
         ok &= inherit(&data->train_images, theirs.train_images, "/train_images", job->id, err);
         ok &= inherit(&data->val_images, theirs.val_images, "/val_images", job->id, err);
         ok &= inherit(&data->split_seed, theirs.split_seed, "/split_seed", job->id, err);
@@ -95,6 +98,35 @@ static uint32_t split_images(const DataParams *data, Split split)
                                 [SPLIT_TEST] = data->test_images.value };
 
     return (uint32_t)images[split];
+}
+
+static EvaluateSpec evaluate_spec(const EvaluateParams *params, const char *path)
+{
+    return (EvaluateSpec){ .path = path,
+                           .data = data_params_spec(&params->data),
+                           .split = split_of[params->split],
+                           .batch_size = params->batch_size,
+                           .views = (TestViews)params->test_views };
+}
+
+/* What it will take; that the checkpoint does not fit the data set is the reference's fault. */
+static Status estimate(Store *store, const EvaluateParams *params, const Checkpoint *checkpoint,
+                       const Dataset *dataset, JobEstimate *ret, Error *err)
+{
+    char *path = store_checkpoint_file(store, checkpoint);
+    EvaluateSpec spec = evaluate_spec(params, path);
+    JobEstimate out = { .steps = 1 };
+    Error why = { 0 };
+    Status s;
+
+    if (path == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a path");
+    s = evaluate_estimate(&spec, dataset, &out.memory_bytes, &why);
+    free(path);
+    if (s != STATUS_OK)
+        return error_at(err, s, "/checkpoint", "%s", error_message(&why));
+    *ret = out;
+    return STATUS_OK;
 }
 
 static Status evaluate_check(Store *store, Datasets *datasets, JobSpec *spec, JobEstimate *ret,
@@ -116,15 +148,13 @@ static Status evaluate_check(Store *store, Datasets *datasets, JobSpec *spec, Jo
     if (split_images(&params->data, split_of[params->split]) == 0)
         return error_at(err, STATUS_INVALID, "/split", "there are no images in split \"%s\"",
                         splits[params->split]);
-    *ret = (JobEstimate){ .steps = 1, .epochs = 0 };
-    return STATUS_OK;
+    return estimate(store, params, &checkpoint, dataset, ret, err);
 }
 
 static Status evaluate_run(JobRun *run, Error *err)
 {
     const EvaluateParams *params = run->spec->params;
     const char *split = splits[params->split];
-    DataSpec data = data_params_spec(&params->data);
     JobProgress at = { .steps = 1 };
     const Dataset *dataset;
     Checkpoint checkpoint = { 0 };
@@ -132,7 +162,8 @@ static Status evaluate_run(JobRun *run, Error *err)
     Score score = { 0 };
     uint64_t step;
     char *path = NULL;
-    Status s = datasets_get(run->datasets, params->data.dataset, &dataset, err);
+    EvaluateSpec spec;
+    Status s = data_params_open(&params->data, run->datasets, &dataset, err);
 
     if (s == STATUS_OK)
         s = run_begin(run, &at, NULL, NULL, &step, err);
@@ -144,9 +175,9 @@ static Status evaluate_run(JobRun *run, Error *err)
     if (s != STATUS_OK)
         return s;
     path = store_checkpoint_file(run->store, &checkpoint);
+    spec = evaluate_spec(params, path);
     s = path == NULL ? error_set(err, STATUS_NO_MEMORY, "cannot allocate a path")
-                     : evaluate_checkpoint(path, dataset, &data, split_of[params->split],
-                                           params->batch_size, run->pool, run->stop, &score, err);
+                     : evaluate_checkpoint(&spec, dataset, run->pool, run->stop, &score, err);
     free(path);
     if (s != STATUS_OK)
         return s;

@@ -22,12 +22,34 @@ typedef struct TrainParams {
     Choice model, optimizer, schedule;
     Choice augment[AUGMENTS_MAX];
     uint32_t augments;
-    double epochs;
-    uint32_t batch_size, precision, checkpoint_every;
+    ParamGroup group[PARAM_GROUPS_MAX];
+    uint32_t groups;
+    LookaheadSpec lookahead;
+    double epochs, label_smoothing;
+    uint32_t batch_size, precision, test_views, checkpoint_every;
     bool drop_last;
 } TrainParams;
 
 static const char *const precisions[] = { "fp32", NULL };
+
+static const Field group_fields[] = {
+    FIELD_STRING_ROW(ParamGroup, match, "match", FIELD_REQUIRED, NULL,
+                     "glob that a weight's name has to fit: \"fc.*\", \"*.bias\""),
+    FIELD_REAL_ROW(ParamGroup, lr_scale, "lr_scale", 1, 0, 1e6, "factor of the learning rate"),
+    FIELD_REAL_ROW(ParamGroup, decay_scale, "decay_scale", 1, 0, 1e6, "factor of the weight decay"),
+    FIELD_REAL_ROW(ParamGroup, epochs, "epochs", 0, 0, 100000,
+                   "they move only in the first so many epochs; 0: always"),
+};
+
+static const Field lookahead_fields[] = {
+    FIELD_U32_ROW(LookaheadSpec, every, "every", 0, 0, 100000,
+                  "steps between two averagings; 0: off"),
+    FIELD_REAL_ROW(LookaheadSpec, decay, "decay", 0.5, 0, 1, "share of the slow weights in them"),
+    FIELD_REAL_ROW(LookaheadSpec, ramp, "ramp", 0, 0, 100,
+                   "the share grows as (step / steps) to this power; 0: it does not"),
+    FIELD_U32_ROW(LookaheadSpec, start_epoch, "start_epoch", 0, 0, 100000,
+                  "epochs before it begins"),
+};
 
 static const Field fields[] = {
     DATA_FIELD_ROWS(TrainParams),
@@ -41,10 +63,18 @@ static const Field fields[] = {
                      "how weights follow gradients"),
     FIELD_CHOICE_ROW(TrainParams, schedule, "schedule", schedule_table, "cosine",
                      "the learning rate over time"),
+    FIELD_LIST_ROW(TrainParams, group, groups, "groups", group_fields,
+                   "weights that are moved otherwise; the last that fits holds"),
+    FIELD_OBJECT_ROW(TrainParams, lookahead, "lookahead", lookahead_fields,
+                     "an average of the weights that they are pulled to"),
+    FIELD_REAL_ROW(TrainParams, label_smoothing, "label_smoothing", 0, 0, 1,
+                   "share of the training targets that is spread over all classes"),
     FIELD_CHOICES_ROW(TrainParams, augment, augments, "augment", augmentation_table,
                       "what is done to training images, in order"),
     FIELD_BOOL_ROW(TrainParams, drop_last, "drop_last", 0,
                    "leave out an epoch's last, partial batch"),
+    FIELD_ENUM_ROW(TrainParams, test_views, "test_views", TEST_VIEWS_NONE, test_views_names,
+                   "views of each validation and test image that are averaged"),
     FIELD_U32_ROW(TrainParams, checkpoint_every, "checkpoint_every", 0, 0, 100000,
                   "keep every n-th epoch's checkpoint; 0: none"),
 };
@@ -56,6 +86,10 @@ static TrainSpec train_spec(const JobSpec *spec)
                     .optimizer = p->optimizer,
                     .schedule = p->schedule,
                     .augments = p->augments,
+                    .groups = p->groups,
+                    .lookahead = p->lookahead,
+                    .label_smoothing = p->label_smoothing,
+                    .test_views = (TestViews)p->test_views,
                     .data = data_params_spec(&p->data),
                     .epochs = p->epochs,
                     .batch_size = p->batch_size,
@@ -64,6 +98,8 @@ static TrainSpec train_spec(const JobSpec *spec)
 
     for (uint32_t i = 0; i < p->augments; i++)
         t.augment[i] = p->augment[i];
+    for (uint32_t i = 0; i < p->groups; i++)
+        t.group[i] = p->group[i];
     return t;
 }
 
@@ -165,7 +201,7 @@ static Status train_run(JobRun *run, Error *err)
     TrainEstimate estimate;
     JobProgress at = { .epochs = (uint32_t)ceil(watch.params->epochs) };
     uint64_t step;
-    Status s = datasets_get(run->datasets, watch.params->data.dataset, &dataset, err);
+    Status s = data_params_open(&watch.params->data, run->datasets, &dataset, err);
 
     if (s == STATUS_OK)
         s = trainer_estimate(&spec, dataset, &estimate, err);

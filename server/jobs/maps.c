@@ -127,9 +127,10 @@ static Status answer_layers(Explainer *explainer, MapsResult *result, Error *err
 }
 
 /* The image's bytes lie in the data set, which lives as long as the process. */
-static Status find_image(Maps *maps, const MapsRequest *r, const Dataset **ret_dataset,
+static Status find_image(Maps *maps, const MapsRequest *r, Loader *ret_loader,
                          const uint8_t **ret_pixels, uint32_t *ret_label, Error *err)
 {
+    const Dataset *dataset = NULL;
     DataParams params;
     DataSpec spec;
     Loader loader = { 0 };
@@ -139,24 +140,25 @@ static Status find_image(Maps *maps, const MapsRequest *r, const Dataset **ret_d
     if (s == STATUS_OK)
         s = data_params_of(job.params, &params, err);
     if (s == STATUS_OK)
-        s = data_params_resolve(&params, queue_datasets(maps->queue), job.seed, ret_dataset, err);
+        s = data_params_resolve(&params, queue_datasets(maps->queue), job.seed, &dataset, err);
     job_clear(&job);
     if (s != STATUS_OK)
         return s;
     spec = data_params_spec(&params);
-    s = loader_init(&loader, *ret_dataset, &spec, err);
+    s = loader_init(&loader, dataset, &spec, err);
     if (s != STATUS_OK)
         return s;
     if (r->image >= loader.images[r->split]) {
         s = error_set(err, STATUS_NOT_FOUND,
                       "split \"%s\" of job %lld has %u images: there is no image %u",
                       split_names[r->split], (long long)r->job, loader.images[r->split], r->image);
-    } else {
-        *ret_pixels = loader_pixels(&loader, r->split, r->image);
-        *ret_label = loader_label(&loader, r->split, r->image);
+        loader_clear(&loader);
+        return s;
     }
-    loader_clear(&loader);
-    return s;
+    *ret_pixels = loader_pixels(&loader, r->split, r->image);
+    *ret_label = loader_label(&loader, r->split, r->image);
+    *ret_loader = loader;
+    return STATUS_OK;
 }
 
 static Status draw(const MapsRequest *r, const HeatMap *map, const Dataset *d,
@@ -186,40 +188,69 @@ static Status check_input(const Explainer *explainer, const Dataset *d, Error *e
                     in.dim[1], in.dim[2], in.dim[3], d->name, d->height, d->width, d->channels);
 }
 
-static Status answer_map(Maps *maps, const MapsRequest *r, Explainer *explainer, MapsResult *result,
-                         Error *err)
+/* The map of an image of bytes. */
+static Status explain(const MapsRequest *r, Explainer *explainer, const Loader *loader,
+                      const uint8_t *pixels, HeatMap *ret, Error *err)
 {
-    const Dataset *dataset = NULL;
-    const uint8_t *pixels = NULL;
-    float *image = NULL;
-    HeatMap map = { 0 };
-    Status s = find_image(maps, r, &dataset, &pixels, &result->label, err);
+    const Dataset *d = loader->dataset;
+    float *image = malloc((size_t)d->height * d->width * d->channels * sizeof *image);
+    Status s;
 
-    if (s == STATUS_OK)
-        s = check_input(explainer, dataset, err);
-    if (s != STATUS_OK)
-        return s;
-    image = malloc((size_t)dataset->height * dataset->width * dataset->channels * sizeof *image);
     if (image == NULL)
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate an image");
-    loader_normalise(dataset, pixels, image);
+    loader_normalise(loader, pixels, image);
     s = explainer_map(explainer,
                       &(const MapRequest){ .image = image,
                                            .layer = r->layer[0] == '\0' ? NULL : r->layer,
                                            .cam = r->cam,
                                            .class_index = r->class_index,
                                            .signed_map = r->signed_map },
-                      &map, err);
+                      ret, err);
     free(image);
+    return s;
+}
+
+static Status answer_map(Maps *maps, const MapsRequest *r, Explainer *explainer, MapsResult *result,
+                         Error *err)
+{
+    const uint8_t *pixels = NULL;
+    Loader loader = { 0 };
+    HeatMap map = { 0 };
+    Status s = find_image(maps, r, &loader, &pixels, &result->label, err);
+
     if (s != STATUS_OK)
         return s;
-    result->class_index = map.class_index;
-    result->predicted = map.predicted;
-    result->score = map.score;
-    result->empty = map.empty;
-    s = draw(r, &map, dataset, pixels, &result->bytes, err);
-    heatmap_clear(&map);
+    s = check_input(explainer, loader.dataset, err);
+    if (s == STATUS_OK) {
+        loader_set_normal(&loader, explainer_mean(explainer), explainer_std(explainer));
+        s = explain(r, explainer, &loader, pixels, &map, err);
+    }
+    if (s == STATUS_OK) {
+        result->class_index = map.class_index;
+        result->predicted = map.predicted;
+        result->score = map.score;
+        result->empty = map.empty;
+        s = draw(r, &map, loader.dataset, pixels, &result->bytes, err);
+        heatmap_clear(&map);
+    }
+    loader_clear(&loader);
     return s;
+}
+
+/* What a checkpoint's network is asked for. */
+static Status answer_network(Maps *maps, const MapsRequest *r, MapsResult *result, Error *err)
+{
+    Checkpoint checkpoint;
+    Explainer *explainer = NULL;
+    Status s = find_checkpoint(maps, r, &checkpoint, err);
+
+    if (s == STATUS_OK)
+        s = open_cached(maps, &checkpoint, &explainer, err);
+    if (s != STATUS_OK)
+        return s;
+    memcpy(result->checkpoint_sha256, checkpoint.sha256, sizeof result->checkpoint_sha256);
+    return r->what == MAPS_LAYERS ? answer_layers(explainer, result, err)
+                                  : answer_map(maps, r, explainer, result, err);
 }
 
 static void answer(Maps *maps, const Entry *entry)
@@ -227,17 +258,10 @@ static void answer(Maps *maps, const Entry *entry)
     const MapsRequest *r = &entry->request;
     MapsResult result = { 0 };
     Error err = { 0 };
-    Checkpoint checkpoint;
-    Explainer *explainer = NULL;
-    Status s = find_checkpoint(maps, r, &checkpoint, &err);
+    Status s = r->what == MAPS_SHEET
+                   ? sheet_png(&r->sheet, queue_datasets(maps->queue), &result.bytes, &err)
+                   : answer_network(maps, r, &result, &err);
 
-    if (s == STATUS_OK)
-        s = open_cached(maps, &checkpoint, &explainer, &err);
-    if (s == STATUS_OK)
-        memcpy(result.checkpoint_sha256, checkpoint.sha256, sizeof result.checkpoint_sha256);
-    if (s == STATUS_OK)
-        s = r->what == MAPS_LAYERS ? answer_layers(explainer, &result, &err)
-                                   : answer_map(maps, r, explainer, &result, &err);
     if (s != STATUS_OK) {
         bytes_clear(&result.bytes);
         result = (MapsResult){ 0 };

@@ -1,6 +1,6 @@
 /*
- * maps -- heat maps while somebody waits: one interactive thread, a bounded queue, the last
- * explainers kept open.
+ * maps -- pictures while somebody waits, heat maps above all: one interactive thread, a bounded
+ * queue, the last explainers kept open.
  *
  * HTTP threads hand a request over and suspend the connection; everything that costs (finding the
  * checkpoint, the network, drawing, encoding) happens on this thread, which runs at the niceness of
@@ -13,6 +13,7 @@
 #include "core/explain/render.h"
 #include "server/codec/bytes.h"
 #include "server/jobs/queue.h"
+#include "server/jobs/sheets.h"
 
 typedef struct Maps Maps;
 
@@ -23,6 +24,7 @@ typedef enum MapsWhat {
     MAPS_NPY,    /* the raw map, float32 [h,w] */
     MAPS_LAYERS, /* JSON {"items": [{"name", "shape"}], "next": null}; only `job` and `which` matter
                   */
+    MAPS_SHEET,  /* a sheet of augmented images, PNG; only `sheet` matters */
 } MapsWhat;
 
 typedef struct MapsRequest {
@@ -36,6 +38,7 @@ typedef struct MapsRequest {
     int64_t class_index;        /* negative: the predicted one */
     bool signed_map;
     RenderSpec render; /* of MAPS_PNG */
+    SheetRequest sheet;
 } MapsRequest;
 
 typedef struct MapsResult {
@@ -50,7 +53,8 @@ typedef struct MapsResult {
  * Called once for each accepted request, on the maps' thread, from maps_free() at the latest. On
  * failure `result` is zeroed and `err` says why: STATUS_NOT_FOUND (job, image, checkpoint),
  * STATUS_CONFLICT (no checkpoint yet), STATUS_INVALID with pointer "/layer", "/class", "/epoch" or
- * "/dataset", STATUS_STOPPED (shutting down).
+ * "/dataset", STATUS_BUSY (a data set is being read), STATUS_STOPPED (shutting down). Those of
+ * MAPS_SHEET: sheets.h.
  */
 typedef void (*MapsDone)(void *context, Status status, const Error *err, MapsResult *result);
 

@@ -49,6 +49,11 @@ static Status start_workers(Queue *queue, Error *err)
     return STATUS_OK;
 }
 
+static uint64_t physical_memory(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 Status queue_new(const QueueOptions *options, Queue **ret, Error *err)
 {
     Queue *queue;
@@ -72,6 +77,7 @@ Status queue_new(const QueueOptions *options, Queue **ret, Error *err)
     queue->kinds = options->kinds == NULL ? job_kinds : options->kinds;
     queue->build = options->build == NULL ? "" : options->build;
     queue->workers = options->workers;
+    queue->memory = options->memory > 0 ? options->memory : physical_memory();
     init_locks(queue);
     s = start_workers(queue, err);
     if (s != STATUS_OK) {
@@ -156,21 +162,27 @@ const JobKind *const *queue_kinds(Queue *queue)
     return queue->kinds;
 }
 
+uint64_t queue_memory(const Queue *queue)
+{
+    return queue->memory;
+}
+
 /* --- in --- */
 
-static Status check(Queue *queue, JobSpec *spec, JobEstimate *ret, Error *err)
+Status queue_check(Queue *queue, JobSpec *spec, JobEstimate *ret, Error *err)
 {
-    uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     Status s = spec->kind->check(queue->store, queue->datasets, spec, ret, err);
 
     if (s != STATUS_OK) {
         error_prefix_pointers(err, "/params");
         return s;
     }
-    if (ret->memory_bytes > physical)
+    if (ret->memory_bytes > queue->memory)
         return error_at(err, STATUS_INVALID, "/params",
-                        "the job needs %.1f GB of memory, the machine has %.1f GB",
-                        (double)ret->memory_bytes / 1e9, (double)physical / 1e9);
+                        "the job needs %.3g GB of memory (%llu bytes), the limit is %.3g GB (%llu "
+                        "bytes; --memory)",
+                        (double)ret->memory_bytes / 1e9, (unsigned long long)ret->memory_bytes,
+                        (double)queue->memory / 1e9, (unsigned long long)queue->memory);
     return STATUS_OK;
 }
 
@@ -190,6 +202,7 @@ static Status insert(Queue *queue, const JobSpec *spec, const JobEstimate *estim
         s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's row");
     } else {
         JobInsert row = { .kind = spec->kind->name,
+                          .preset = spec->preset[0] == '\0' ? NULL : spec->preset,
                           .name = spec->name,
                           .tags = tags_text,
                           .params = params_text,
@@ -208,15 +221,52 @@ static Status insert(Queue *queue, const JobSpec *spec, const JobEstimate *estim
     return s;
 }
 
+/* A job that may be queued, and what it will need. */
+static Status examine(Queue *queue, const json_t *body, JobSpec **ret, JobEstimate *ret_estimate,
+                      Error *err)
+{
+    JobSpec *spec = NULL;
+    Status s = job_spec_parse(queue->kinds, body, &spec, err);
+
+    if (s == STATUS_OK)
+        s = queue_check(queue, spec, ret_estimate, err);
+    if (s != STATUS_OK) {
+        preset_blame(body, err);
+        job_spec_free(spec);
+        return s;
+    }
+    *ret = spec;
+    return STATUS_OK;
+}
+
+Status queue_dry_run(Queue *queue, const json_t *body, JobPlan *ret, Error *err)
+{
+    JobSpec *spec = NULL;
+    JobPlan plan = { 0 };
+    double pace;
+    Status s = examine(queue, body, &spec, &plan.estimate, err);
+
+    if (s != STATUS_OK)
+        return s;
+    pthread_mutex_lock(&queue->lock);
+    pace = queue->pace * (double)spec->threads.value;
+    pthread_mutex_unlock(&queue->lock);
+    plan.seconds = pace > 0 && plan.estimate.flops > 0 ? plan.estimate.flops / pace : -1;
+    plan.params = job_spec_params_json(spec);
+    job_spec_free(spec);
+    if (plan.params == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's parameters");
+    *ret = plan;
+    return STATUS_OK;
+}
+
 Status queue_submit(Queue *queue, const json_t *body, Job *ret, Error *err)
 {
     JobSpec *spec = NULL;
     JobEstimate estimate = { 0 };
     int64_t id = 0;
-    Status s = job_spec_parse(queue->kinds, body, &spec, err);
+    Status s = examine(queue, body, &spec, &estimate, err);
 
-    if (s == STATUS_OK)
-        s = check(queue, spec, &estimate, err);
     if (s == STATUS_OK)
         s = insert(queue, spec, &estimate, &id, err);
     job_spec_free(spec);

@@ -21,6 +21,7 @@ typedef struct QueueOptions {
     Datasets *datasets;          /* borrowed until queue_free() */
     const JobKind *const *kinds; /* NULL-terminated; NULL: job_kinds */
     unsigned workers;            /* 0..QUEUE_WORKERS_MAX; 0 runs nothing */
+    uint64_t memory;             /* bytes that one job may plan; 0: the machine's */
     const char *build;           /* build id for the jobs' records; static */
 } QueueOptions;
 
@@ -35,9 +36,21 @@ CHECKED Status queue_drain(Queue *queue, Error *err);
 /* Drained, or not started; NULL is fine. */
 void queue_free(Queue *queue);
 
-/* Validates, estimates, inserts. STATUS_INVALID with pointers ("/params/dataset"), also where the
- * memory does not suffice. */
+/*
+ * Validates, estimates, inserts. STATUS_INVALID with pointers ("/params/dataset"), also where the
+ * plan is larger than the memory ("/params", with both figures); nothing of it is allocated.
+ * STATUS_BUSY: the data set is being read (datasets_watch()).
+ */
 CHECKED Status queue_submit(Queue *queue, const json_t *body, Job *ret, Error *err);
+
+typedef struct JobPlan {
+    JobEstimate estimate;
+    double seconds; /* at the pace of the job that ended last; negative: none has */
+    json_t *params; /* every default filled in; owned */
+} JobPlan;
+
+/* As queue_submit(), but nothing is queued. The caller ends ret->params. */
+CHECKED Status queue_dry_run(Queue *queue, const json_t *body, JobPlan *ret, Error *err);
 /* 202: a queued job is cancelled at once, a running one is told to stop. STATUS_NOT_FOUND;
  * STATUS_CONFLICT: it is over already. */
 CHECKED Status queue_cancel(Queue *queue, int64_t id, Job *ret, Error *err);
@@ -57,3 +70,5 @@ bool queue_draining(Queue *queue);
 Store *queue_store(Queue *queue);
 Datasets *queue_datasets(Queue *queue);
 const JobKind *const *queue_kinds(Queue *queue);
+/* Bytes that one job may plan. */
+uint64_t queue_memory(const Queue *queue);

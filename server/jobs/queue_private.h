@@ -27,6 +27,7 @@ struct Queue {
     const JobKind *const *kinds;
     const char *build;
     unsigned workers;
+    uint64_t memory;
     Slot slot[QUEUE_WORKERS_MAX];
     pthread_mutex_t lock;
     pthread_cond_t wake; /* of lock: something was queued, or draining */
@@ -34,10 +35,15 @@ struct Queue {
     uint64_t generation; /* guarded by lock: grows when something is queued */
     unsigned running;    /* guarded by lock: threads that have not ended */
     bool draining;       /* guarded by lock */
+    double pace;         /* guarded by lock: FLOP/s a thread of the job that ended last; 0: none */
 };
 
+/* The kind's check, and the memory against the limit: at submission, and again before it runs. */
+CHECKED Status queue_check(Queue *queue, JobSpec *spec, JobEstimate *ret, Error *err);
 /* A worker thread's main. */
 void *worker_main(void *slot);
+/* Of the monotonic clock. */
+double monotonic_seconds(void);
 /* Raises the slot's StopRequest; a cancel outranks a drain. */
 void slot_stop(Slot *slot, int request);
 /* Puts a value among the sorted ones, replacing an older one of its key. */

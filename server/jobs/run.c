@@ -14,7 +14,7 @@
 #include "server/config/log.h"
 #include "server/jobs/queue_private.h"
 
-static double seconds(void)
+double monotonic_seconds(void)
 {
     struct timespec now;
 
@@ -22,10 +22,17 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+const char *run_kernels(void)
+{
+    const Kernels *kernels = NULL;
+
+    return kernels_select(NULL, &kernels, NULL) == STATUS_OK ? kernels->name : "";
+}
+
 static char *record_text(const JobRun *run)
 {
     json_t *record =
-        json_pack("{s:s, s:s, s:s, s:i}", "build", run->build, "kernels", kernels_family(), "blas",
+        json_pack("{s:s, s:s, s:s, s:i}", "build", run->build, "kernels", run_kernels(), "blas",
                   gemm_core_name(), "threads", (int)run->spec->threads.value);
     char *text = record == NULL ? NULL : json_dumps(record, JSON_WRITE_FLAGS);
 
@@ -124,7 +131,7 @@ Status run_begin(JobRun *run, const JobProgress *at, RunFile restore, void *cont
     pthread_mutex_lock(&slot->queue->lock);
     slot->progress = progress;
     slot->resumed_step = from.step;
-    slot->begun_seconds = seconds();
+    slot->begun_seconds = monotonic_seconds();
     pthread_mutex_unlock(&slot->queue->lock);
     run->begun = true;
     run->saved_step = from.step;
@@ -137,7 +144,7 @@ static void advance(Slot *slot, uint64_t step)
 {
     JobProgress *p = &slot->progress;
     uint64_t done = step - slot->resumed_step;
-    double elapsed = seconds() - slot->begun_seconds;
+    double elapsed = monotonic_seconds() - slot->begun_seconds;
 
     p->step = step;
     if (done > 0 && p->steps >= step)

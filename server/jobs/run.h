@@ -61,5 +61,8 @@ CHECKED Status run_checkpoint(JobRun *run, const RunCheckpoint *checkpoint, RunF
 /* What the job leaves in its row; takes `result` over. */
 void run_result(JobRun *run, json_t *result);
 
+/* The family of kernels that jobs compute with (--kernels, or the best). Any thread. */
+const char *run_kernels(void);
+
 /* { key, step, value } from a format like "%s/loss". */
 MetricValue run_value(const char *prefix, const char *name, uint64_t step, double value);

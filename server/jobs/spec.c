@@ -13,6 +13,8 @@
 const Field job_fields[] = {
     FIELD_STRING_ROW(JobSpec, kind_name, "kind", FIELD_REQUIRED, NULL,
                      "what the job does: a row of /api/v1/kinds"),
+    FIELD_STRING_ROW(JobSpec, preset, "preset", FIELD_NULLABLE, NULL,
+                     "a row of /api/v1/presets that this job is laid over"),
     FIELD_STRING_ROW(JobSpec, name, "name", 0, "", "a label"),
     FIELD_TAGS_ROW(JobSpec, tags, "tags", "labels to find it by"),
     FIELD_NUMBER_ROW(JobSpec, priority, "priority", PARAM_INT, STORE_DOUBLE, 0, -JOB_PRIORITY_MAX,
@@ -88,15 +90,14 @@ static Status parse_params(const json_t *params, JobSpec *spec, Error *err)
     return s;
 }
 
-Status job_spec_parse(const JobKind *const *kinds, const json_t *body, JobSpec **ret, Error *err)
+/* A job with its preset, or without one. */
+static Status parse_whole(const JobKind *const *kinds, const json_t *body, JobSpec **ret,
+                          Error *err)
 {
-    JobSpec *spec;
+    JobSpec *spec = calloc(1, sizeof *spec);
     Error own = { 0 };
     const json_t *kind;
 
-    if (!json_is_object(body))
-        return error_add(err, STATUS_INVALID, "", "a job is a JSON object");
-    spec = calloc(1, sizeof *spec);
     if (spec == NULL)
         return error_add(err, STATUS_NO_MEMORY, "", "cannot allocate a job");
     (void)parse_envelope(body, spec, &own);
@@ -112,6 +113,20 @@ Status job_spec_parse(const JobKind *const *kinds, const json_t *body, JobSpec *
     }
     *ret = spec;
     return STATUS_OK;
+}
+
+Status job_spec_parse(const JobKind *const *kinds, const json_t *body, JobSpec **ret, Error *err)
+{
+    json_t *whole = NULL;
+    Status s;
+
+    if (!json_is_object(body))
+        return error_add(err, STATUS_INVALID, "", "a job is a JSON object");
+    s = preset_apply(body, &whole, err);
+    if (s == STATUS_OK)
+        s = parse_whole(kinds, whole, ret, err);
+    json_decref(whole);
+    return s;
 }
 
 void job_spec_free(JobSpec *spec)

@@ -18,7 +18,7 @@
 #include "server/jobs/queue_private.h"
 #include "server/jobs/run.h"
 
-enum { WORKER_NICE = 10, RETRY_SECONDS = 1, TRIES = 8 };
+enum { WORKER_NICE = 10, RETRY_SECONDS = 1, TRIES = 8, LOOK_MS = 200 };
 
 /* The row back into a spec, by the same parser that let it in. */
 static Status spec_of(const Queue *queue, const Job *job, JobSpec **ret, Error *err)
@@ -33,12 +33,50 @@ static Status spec_of(const Queue *queue, const Job *job, JobSpec **ret, Error *
     return s;
 }
 
+/* What was right when it was submitted is looked at again: data set, checkpoint and memory limit
+ * may be others now. Waits for a data set that is being read. */
+static Status check_again(Slot *slot, JobSpec *spec, JobEstimate *ret, Error *err)
+{
+    Datasets *datasets = slot->queue->datasets;
+
+    for (;;) {
+        uint64_t generation = datasets_generation(datasets);
+        Error why = { 0 };
+        Status s = queue_check(slot->queue, spec, ret, &why);
+
+        if (s == STATUS_OK)
+            return s;
+        if (atomic_load(&slot->stop) != STOP_NO)
+            return error_set(err, STATUS_STOPPED, "as asked");
+        if (s != STATUS_BUSY)
+            return error_set(err, s, "%s", error_message(&why));
+        datasets_wait(datasets, generation, LOOK_MS);
+    }
+}
+
+/* How fast it was, for the next dry run. */
+static void note_pace(Slot *slot, const JobEstimate *estimate, uint64_t threads)
+{
+    uint64_t done = slot->progress.step - slot->resumed_step; /* only this thread writes them */
+    double elapsed = monotonic_seconds() - slot->begun_seconds;
+
+    if (estimate->flops <= 0 || estimate->steps == 0 || done == 0 || elapsed <= 0)
+        return;
+    pthread_mutex_lock(&slot->queue->lock);
+    slot->queue->pace =
+        estimate->flops * (double)done / (double)estimate->steps / elapsed / (double)threads;
+    pthread_mutex_unlock(&slot->queue->lock);
+}
+
 static Status run_kind(Slot *slot, const Job *job, JobRun *run, Error *err)
 {
     Queue *queue = slot->queue;
     JobSpec *spec = NULL;
+    JobEstimate estimate = { 0 };
     Status s = spec_of(queue, job, &spec, err);
 
+    if (s == STATUS_OK)
+        s = check_again(slot, spec, &estimate, err);
     if (s == STATUS_OK)
         s = pool_new((unsigned)spec->threads.value, &run->pool, err);
     if (s == STATUS_OK) {
@@ -48,6 +86,8 @@ static Status run_kind(Slot *slot, const Job *job, JobRun *run, Error *err)
             s = error_set(err, STATUS_INTERNAL, "kind %s ended without having begun",
                           spec->kind->name);
     }
+    if (s == STATUS_OK)
+        note_pace(slot, &estimate, spec->threads.value);
     pool_free(run->pool);
     run->pool = NULL;
     run->spec = NULL;

@@ -35,6 +35,7 @@ void job_clear(Job *job)
     free(job->reason);
     free(job->result);
     free(job->record);
+    free(job->preset);
     *job = (Job){ 0 };
 }
 
@@ -48,9 +49,10 @@ void job_list_clear(JobList *list)
 
 /* --- reading --- */
 
-#define JOB_COLUMNS                                                                          \
-    "id, kind, name, tags, params, reason, result, record, state, desired, priority, seed, " \
-    "threads, attempt, stalls, version, "                                                    \
+#define JOB_COLUMNS                                                                            \
+    "id, kind, name, tags, params, reason, result, record, preset, state, desired, priority, " \
+    "seed, "                                                                                   \
+    "threads, attempt, stalls, version, "                                                      \
     "created_ms, started_ms, finished_ms, resumed_step, epoch, epochs, step, steps, eta_seconds"
 
 Status job_read_state(sqlite3_stmt *stmt, int column, JobState *ret, Error *err)
@@ -67,8 +69,8 @@ Status job_read_state(sqlite3_stmt *stmt, int column, JobState *ret, Error *err)
 
 static Status read_texts(sqlite3_stmt *stmt, Job *job, Error *err)
 {
-    char **const text[] = { &job->kind,   &job->name,   &job->tags,  &job->params,
-                            &job->reason, &job->result, &job->record };
+    char **const text[] = { &job->kind,   &job->name,   &job->tags,   &job->params,
+                            &job->reason, &job->result, &job->record, &job->preset };
     Status s = STATUS_OK;
 
     for (size_t i = 0; i < sizeof text / sizeof *text && s == STATUS_OK; i++)
@@ -100,15 +102,15 @@ static Status read_latest(sqlite3 *db, Job *job, Error *err)
 /* A row of JOB_COLUMNS; on failure *job is empty. */
 static Status read_job(sqlite3 *db, sqlite3_stmt *stmt, Job *job, Error *err)
 {
-    int c = 10;
+    int c = 11;
     Status s;
 
     *job = (Job){ .id = sqlite3_column_int64(stmt, 0) };
     s = read_texts(stmt, job, err);
     if (s == STATUS_OK)
-        s = job_read_state(stmt, 8, &job->state, err);
+        s = job_read_state(stmt, 9, &job->state, err);
     if (s == STATUS_OK)
-        s = job_read_state(stmt, 9, &job->desired, err);
+        s = job_read_state(stmt, 10, &job->desired, err);
     job->priority = sqlite3_column_int(stmt, c++);
     job->seed = (uint64_t)sqlite3_column_int64(stmt, c++);
     job->threads = (uint32_t)sqlite3_column_int(stmt, c++);
@@ -287,11 +289,11 @@ static Status insert_body(sqlite3 *db, void *context, Error *err)
     const JobInsert *job = ctx->job;
     Status s = sql_run(db, err,
                        "INSERT INTO jobs (kind, name, tags, params, priority, seed, threads, "
-                       "epochs, steps, created_ms)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                       "ssssiiiiii", job->kind, job->name, job->tags, job->params,
+                       "epochs, steps, created_ms, preset)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                       "ssssiiiiiis", job->kind, job->name, job->tags, job->params,
                        (int64_t)job->priority, (int64_t)job->seed, (int64_t)job->threads,
-                       (int64_t)job->epochs, (int64_t)job->steps, store_now_ms());
+                       (int64_t)job->epochs, (int64_t)job->steps, store_now_ms(), job->preset);
 
     ctx->id = sqlite3_last_insert_rowid(db);
     return s;

@@ -66,6 +66,7 @@ typedef struct Job {
     uint32_t latest_count;
     MetricValue latest[JOB_LATEST_MAX]; /* the newest value of each metric, sorted by key */
     char *result, *record;              /* JSON objects; NULL: none yet */
+    char *preset;                       /* that it was made from; NULL: none */
 } Job;
 
 /* Frees the strings; a zeroed or cleared Job is fine. */
@@ -74,6 +75,7 @@ void job_clear(Job *job);
 /* What a new row is made of; borrowed for the call. */
 typedef struct JobInsert {
     const char *kind, *name, *tags, *params;
+    const char *preset; /* NULL: none */
     int32_t priority;
     uint64_t seed;
     uint32_t threads;

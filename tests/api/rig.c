@@ -7,7 +7,30 @@
 
 enum { WAIT_MS = 30000 };
 
-int api_rig_setup(void **state)
+static Datasets *shared;
+
+int api_rig_open(void **state)
+{
+    static const char *const specs[] = { "gone=/nonexistent/data" };
+
+    (void)state;
+    assert_int_equal(datasets_new(specs, 1, &shared, NULL), STATUS_OK);
+    datasets_open_all(shared, NULL);
+    for (int i = 0; datasets_loading(shared); i++) {
+        assert_true(i < WAIT_MS / 100);
+        datasets_wait(shared, datasets_generation(shared), 100);
+    }
+    return 0;
+}
+
+int api_rig_close(void **state)
+{
+    (void)state;
+    datasets_free(shared);
+    return 0;
+}
+
+static int setup(void **state, Datasets *datasets)
 {
     ApiRig *rig = calloc(1, sizeof *rig);
     QueueOptions options = { .workers = 0, .build = "test" };
@@ -15,7 +38,7 @@ int api_rig_setup(void **state)
 
     rig->scratch = scratch_new();
     snprintf(data, sizeof data, "%s/data", rig->scratch.path);
-    assert_int_equal(datasets_new(NULL, 0, &rig->datasets, NULL), STATUS_OK);
+    rig->datasets = datasets;
     assert_int_equal(store_open(data, &rig->store, NULL), STATUS_OK);
     options.store = rig->store;
     options.datasets = rig->datasets;
@@ -27,15 +50,31 @@ int api_rig_setup(void **state)
     return 0;
 }
 
+int api_rig_setup(void **state)
+{
+    return setup(state, shared);
+}
+
+int api_rig_setup_unread(void **state)
+{
+    Datasets *datasets = NULL;
+
+    assert_int_equal(datasets_new(NULL, 0, &datasets, NULL), STATUS_OK);
+    return setup(state, datasets);
+}
+
 int api_rig_teardown(void **state)
 {
     ApiRig *rig = *state;
 
     assert_int_equal(queue_drain(rig->queue, NULL), STATUS_OK);
+    if (rig->datasets != shared)
+        datasets_stop(rig->datasets);
     maps_free(rig->maps);
     queue_free(rig->queue);
     store_close(rig->store);
-    datasets_free(rig->datasets);
+    if (rig->datasets != shared)
+        datasets_free(rig->datasets);
     scratch_remove(&rig->scratch);
     free(rig);
     return 0;

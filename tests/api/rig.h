@@ -9,7 +9,7 @@
 
 typedef struct ApiRig {
     Scratch scratch;
-    Datasets *datasets;
+    Datasets *datasets; /* those of the group, or of this rig alone */
     Store *store;
     Queue *queue;
     Maps *maps;
@@ -26,8 +26,13 @@ typedef struct Reply {
     Response response; /* headers */
 } Reply;
 
+/* For cmocka's group: the data sets are read once for all tests. */
+int api_rig_open(void **state);
+int api_rig_close(void **state);
 /* For cmocka: *state is the rig. */
 int api_rig_setup(void **state);
+/* With data sets of its own that nobody has read yet. */
+int api_rig_setup_unread(void **state);
 int api_rig_teardown(void **state);
 
 Reply api_rig_get(ApiRig *rig, const char *target);

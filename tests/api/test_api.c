@@ -241,6 +241,34 @@ static const Bad bad_jobs[] = {
       "/params/augment/0/padding" },
     { "{\"kind\":\"evaluate\",\"params\":{\"dataset\":\"shapes\",\"checkpoint\":{\"job\":99}}}",
       422, "/params/checkpoint" },
+    { "{\"kind\":\"train\",\"params\":{\"dataset\":\"gone\"}}", 422, "/params/dataset" },
+    { PARAMS(",\"image_size\":64"), 422, "/params/image_size" },
+    { PARAMS(",\"image_size\":0"), 422, "/params/image_size" },
+    { PARAMS(",\"image_size\":513"), 422, "/params/image_size" },
+    { PARAMS(",\"label_smoothing\":1.5"), 422, "/params/label_smoothing" },
+    { PARAMS(",\"test_views\":\"upside_down\""), 422, "/params/test_views" },
+    { PARAMS(",\"lookahead\":{\"every\":-1}"), 422, "/params/lookahead/every" },
+    { PARAMS(",\"lookahead\":5"), 422, "/params/lookahead" },
+    { PARAMS(",\"lookahead\":{\"decay\":2}"), 422, "/params/lookahead/decay" },
+    { PARAMS(",\"groups\":{}"), 422, "/params/groups" },
+    { PARAMS(",\"groups\":[{}]"), 422, "/params/groups/0/match" },
+    { PARAMS(",\"groups\":[{\"match\":\"fc.*\",\"lr_scale\":-1}]"), 422,
+      "/params/groups/0/lr_scale" },
+    { PARAMS(",\"groups\":[{\"match\":\"fc.*\"},{\"match\":\"no_such_weight\"}]"), 422,
+      "/params/groups/1/match" },
+    { PARAMS(",\"groups\":[{},{},{},{},{},{},{},{},{}]"), 422, "/params/groups" },
+    { "{\"preset\":\"huge\"}", 422, "/preset" },
+    { "{\"preset\":3,\"kind\":\"train\",\"params\":{\"dataset\":\"shapes\"}}", 422, "/preset" },
+    { "{\"preset\":\"../presets/tiny\"}", 422, "/preset" },
+    { "{\"preset\":\"tiny\",\"kind\":\"evaluate\"}", 422, "/kind" },
+    { "{\"preset\":\"tiny\",\"kind\":7}", 422, "/kind" },
+    { "{\"preset\":\"tiny\",\"params\":[]}", 422, "/params" },
+    { "{\"preset\":\"tiny\",\"params\":{\"model\":{\"wdith\":4}}}", 422, "/params/model/wdith" },
+    { "{\"preset\":\"resnet9\"}", 422, "/params/dataset" },
+    { PARAMS(
+          ",\"batch_size\":8192,\"train_images\":8000,\"model\":{\"name\":\"resnet18\",\"width\":"
+          "1024}"),
+      422, "/params" },
     { "[]", 422, "" },
     { "", 400, NULL },
     { "{", 400, NULL },
@@ -308,6 +336,9 @@ static void deep_large_and_foreign_bodies_are_refused(void **state)
     free(deep);
 }
 
+#define LONG_NAME \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static void bad_addresses_and_queries_are_named(void **state)
 {
     static const Bad bad[] = {
@@ -343,6 +374,28 @@ static void bad_addresses_and_queries_are_named(void **state)
         { "/api/v1/jobs/1/heatmaps/0.npy?split=all", 422, "/split" },
         { "/api/v1/jobs/1/heatmaps/0.npy?signed=maybe", 422, "/signed" },
         { "/api/v1/jobs/1/heatmaps/0.npy?what=1", 422, "/what" },
+        { "/api/v1/datasets/nope/preview.png", 404, NULL },
+        { "/api/v1/datasets/" LONG_NAME "/preview.png", 404, NULL },
+        { "/api/v1/datasets/gone/preview.png", 422, NULL },
+        { "/api/v1/datasets/shapes/preview.gif", 404, NULL },
+        { "/api/v1/datasets/shapes/preview.png?images=0", 422, "/images" },
+        { "/api/v1/datasets/shapes/preview.png?images=257", 422, "/images" },
+        { "/api/v1/datasets/shapes/preview.png?columns=33", 422, "/columns" },
+        { "/api/v1/datasets/shapes/preview.png?scale=17", 422, "/scale" },
+        { "/api/v1/datasets/shapes/preview.png?scale=16&images=256", 422, "/scale" },
+        { "/api/v1/datasets/shapes/preview.png?seed=-1", 422, "/seed" },
+        { "/api/v1/datasets/shapes/preview.png?epoch=x", 422, "/epoch" },
+        { "/api/v1/datasets/shapes/preview.png?image_size=64", 422, "/image_size" },
+        { "/api/v1/datasets/shapes/preview.png?colour=red", 422, "/colour" },
+        { "/api/v1/datasets/shapes/preview.png?augment=", 422, "/augment" },
+        { "/api/v1/datasets/shapes/preview.png?augment=cutmix", 422, "/augment" },
+        { "/api/v1/datasets/shapes/preview.png?augment=%7B%7D", 422, "/augment" },
+        { "/api/v1/datasets/shapes/preview.png?augment=%5B%7B%22name%22:%22spin%22%7D%5D", 422,
+          "/augment/0/name" },
+        { "/api/v1/datasets/shapes/"
+          "preview.png?augment=%5B%7B%22name%22:%22cutmix%22,%22beta%22:0%7D"
+          "%5D",
+          422, "/augment/0/beta" },
     };
 
     (void)submit(*state);
@@ -353,6 +406,333 @@ static void bad_addresses_and_queries_are_named(void **state)
             fail_msg("%s -> %d %s", bad[i].body, r.code, r.body);
         reply_end(&r);
     }
+}
+
+/* ---- presets, dry runs, data sets ---- */
+
+static double number_at(const Reply *r, const char *pointer)
+{
+    const json_t *value = reply_at(r, pointer);
+
+    if (!json_is_number(value))
+        fail_msg("no number at %s of %s", pointer, r->body);
+    return json_number_value(value);
+}
+
+/* The settings of the method's table, as a job gets them. */
+static void every_preset_is_a_job_with_the_settings_of_its_recipe(void **state)
+{
+    static const struct {
+        const char *preset, *pointer;
+        double value;
+    } settings[] = {
+        { "resnet18", "/params/epochs", 200 },
+        { "resnet18", "/params/batch_size", 128 },
+        { "resnet18", "/params/optimizer/lr", 0.1 },
+        { "resnet18", "/params/optimizer/momentum", 0.9 },
+        { "resnet18", "/params/optimizer/weight_decay", 5e-4 },
+        { "resnet9", "/params/epochs", 24 },
+        { "resnet9", "/params/batch_size", 512 },
+        { "resnet9", "/params/optimizer/lr", 0.4 },
+        { "resnet9", "/params/schedule/peak", 5.0 / 24 },
+        { "resnet9", "/params/augment/2/length", 8 },
+        { "airbench94", "/params/epochs", 9.9 },
+        { "airbench94", "/params/batch_size", 1024 },
+        { "airbench94", "/params/optimizer/lr", 1.5 },
+        { "airbench94", "/params/optimizer/momentum", 0.85 },
+        { "airbench94", "/params/optimizer/weight_decay", 1.3304e-3 },
+        { "airbench94", "/params/groups/0/lr_scale", 64 },
+        { "airbench94", "/params/groups/0/decay_scale", 1.0 / 64 },
+        { "airbench94", "/params/groups/1/epochs", 3 },
+        { "airbench94", "/params/schedule/start", 0.2 },
+        { "airbench94", "/params/schedule/peak", 0.23 },
+        { "airbench94", "/params/schedule/final", 0.07 },
+        { "airbench94", "/params/lookahead/every", 5 },
+        { "airbench94", "/params/lookahead/decay", 0.95 * 0.95 * 0.95 * 0.95 * 0.95 },
+        { "airbench94", "/params/lookahead/ramp", 3 },
+        { "airbench94", "/params/lookahead/start_epoch", 3 },
+        { "airbench94", "/params/label_smoothing", 0.2 },
+        { "airbench94", "/params/augment/1/padding", 2 },
+    };
+    Reply list = api_rig_get(*state, "/api/v1/presets");
+    size_t checked = 0;
+
+    assert_int_equal(list.code, 200);
+    assert_int_equal(json_array_size(reply_at(&list, "/items")), 4);
+    for (size_t i = 0; i < json_array_size(reply_at(&list, "/items")); i++) {
+        const json_t *preset = json_array_get(reply_at(&list, "/items"), i);
+        const char *name = json_string_value(json_object_get(preset, "name"));
+        char body[128];
+        Reply r;
+
+        assert_keys(*state, preset, "Preset");
+        snprintf(body, sizeof body, "{\"preset\":\"%s\",\"params\":{\"dataset\":\"shapes\"}}",
+                 name);
+        r = api_rig_post(*state, "/api/v1/jobs?dry_run=1", body);
+        if (r.code != 200)
+            fail_msg("%s: %s", name, r.body);
+        assert_keys(*state, r.json, "DryRun");
+        assert_true(number_at(&r, "/memory_bytes") > 1e6 && number_at(&r, "/steps") > 10);
+        assert_string_equal(reply_text(&r, "/params/model/name"),
+                            strcmp(name, "tiny") == 0 ? "resnet9" : name);
+        for (size_t j = 0; j < sizeof settings / sizeof *settings; j++) {
+            if (strcmp(settings[j].preset, name) != 0)
+                continue;
+            checked++;
+            if (fabs(number_at(&r, settings[j].pointer) - settings[j].value) > 1e-12)
+                fail_msg("%s%s is %g", name, settings[j].pointer,
+                         number_at(&r, settings[j].pointer));
+        }
+        if (strcmp(name, "airbench94") == 0) {
+            assert_true(json_is_true(reply_at(&r, "/params/drop_last")));
+            assert_true(json_is_true(reply_at(&r, "/params/optimizer/nesterov")));
+            assert_string_equal(reply_text(&r, "/params/test_views"), "flip_shift");
+            assert_string_equal(reply_text(&r, "/params/augment/0/mode"), "alternating");
+        }
+        reply_end(&r);
+    }
+    assert_int_equal(checked, sizeof settings / sizeof *settings);
+    assert_int_equal(listed(*state, "/api/v1/jobs"), 0); /* nothing was queued */
+    reply_end(&list);
+}
+
+static void a_job_is_laid_over_its_preset(void **state)
+{
+    Reply r = api_rig_post(*state, "/api/v1/jobs",
+                           "{\"preset\":\"airbench94\",\"name\":\"mine\",\"params\":{\"dataset\":"
+                           "\"shapes\",\"epochs\":2,"
+                           "\"optimizer\":{\"lr\":1},\"schedule\":{\"name\":\"cosine\"},"
+                           "\"augment\":[{\"name\":\"flip\"}],"
+                           "\"lookahead\":{\"every\":7}}}");
+
+    assert_int_equal(r.code, 201);
+    assert_string_equal(reply_text(&r, "/preset"), "airbench94");
+    assert_string_equal(reply_text(&r, "/kind"), "train");
+    assert_string_equal(reply_text(&r, "/name"), "mine");
+    assert_string_equal(reply_text(&r, "/params/model/name"), "airbench94");
+    assert_true(number_at(&r, "/params/epochs") == 2);
+    assert_true(number_at(&r, "/params/optimizer/lr") == 1); /* merged key by key */
+    assert_true(number_at(&r, "/params/optimizer/momentum") == 0.85);
+    assert_true(number_at(&r, "/params/lookahead/every") == 7);
+    assert_true(number_at(&r, "/params/lookahead/ramp") == 3);
+    assert_string_equal(reply_text(&r, "/params/schedule/name"), "cosine"); /* another: whole */
+    assert_null(reply_at(&r, "/params/schedule/peak"));
+    assert_int_equal(json_array_size(reply_at(&r, "/params/augment")), 1); /* a list: whole */
+    assert_string_equal(reply_text(&r, "/params/augment/0/mode"), "random");
+    assert_keys(*state, r.json, "Job");
+    reply_end(&r);
+    r = api_rig_get(*state, "/api/v1/jobs/1");
+    assert_string_equal(reply_text(&r, "/preset"), "airbench94");
+    reply_end(&r);
+    r = api_rig_post(*state, "/api/v1/jobs", small_job);
+    assert_true(json_is_null(reply_at(&r, "/preset")));
+    reply_end(&r);
+}
+
+static void what_the_preset_is_to_blame_for_is_said(void **state)
+{
+    /* Its groups name weights that this model has not. */
+    Reply r = api_rig_post(*state, "/api/v1/jobs",
+                           "{\"preset\":\"airbench94\",\"params\":{\"dataset\":\"shapes\","
+                           "\"model\":{\"name\":\"resnet18\",\"width\":4}}}");
+
+    assert_int_equal(r.code, 422);
+    assert_true(reply_names(&r, "/params/groups/0/match"));
+    assert_non_null(strstr(r.body, "(of preset \\\"airbench94\\\")"));
+    reply_end(&r);
+    r = api_rig_post(*state, "/api/v1/jobs", "{\"preset\":\"nothing\"}");
+    assert_non_null(strstr(r.body, "tiny, resnet9, airbench94, resnet18"));
+    reply_end(&r);
+    r = api_rig_post(
+        *state, "/api/v1/jobs",
+        "{\"preset\":\"airbench94\",\"params\":{\"dataset\":\"shapes\",\"epochs\":0}}");
+    assert_true(reply_names(&r, "/params/epochs"));
+    assert_null(strstr(r.body, "of preset"));
+    reply_end(&r);
+}
+
+/* The field of that name in a list of descriptions. */
+static const json_t *described(const json_t *fields, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(fields); i++) {
+        const json_t *field = json_array_get(fields, i);
+
+        if (strcmp(json_string_value(json_object_get(field, "name")), name) == 0)
+            return field;
+    }
+    fail_msg("no field %s is described", name);
+    return NULL;
+}
+
+/* A name that is known, a text of one's own, and a text that makes no sense. */
+static void a_text_parameter_is_kept_as_it_was_said(void **state)
+{
+    static const char own[] = "none,skip_connect,sep_conv_3x3";
+    char body[256];
+    Reply r = api_rig_post(*state, "/api/v1/jobs?dry_run=1",
+                           PARAMS(",\"model\":{\"name\":\"supernet\",\"channels\":4,\"cells\":3}")),
+          kinds = api_rig_get(*state, "/api/v1/kinds");
+    const json_t *model = described(reply_at(&kinds, "/items/0/params"), "model");
+    const json_t *options = json_object_get(model, "options"), *space;
+
+    assert_string_equal(reply_text(&r, "/params/model/space"), "s3"); /* the default */
+    reply_end(&r);
+    snprintf(
+        body, sizeof body,
+        PARAMS(",\"model\":{\"name\":\"supernet\",\"channels\":4,\"cells\":3,\"space\":\"%s\"}"),
+        own);
+    r = api_rig_post(*state, "/api/v1/jobs", body);
+    if (r.code != 201)
+        fail_msg("%s", r.body);
+    assert_string_equal(reply_text(&r, "/params/model/space"), own);
+    reply_end(&r);
+    r = api_rig_post(*state, "/api/v1/jobs",
+                     PARAMS(",\"model\":{\"name\":\"supernet\",\"space\":\"s99\"}"));
+    assert_int_equal(r.code, 422);
+    assert_true(reply_names(&r, "/params/model") || reply_names(&r, "/params/model/space"));
+    reply_end(&r);
+    space = described(json_object_get(described(options, "supernet"), "params"), "space");
+    assert_string_equal(json_string_value(json_object_get(space, "type")), "text");
+    assert_true(json_array_size(json_object_get(space, "choices")) >= 5);
+    reply_end(&kinds);
+}
+
+static void new_parameters_change_nothing_by_default(void **state)
+{
+    Reply r = api_rig_post(*state, "/api/v1/jobs?dry_run=1", small_job);
+
+    assert_int_equal(json_array_size(reply_at(&r, "/params/groups")), 0);
+    assert_true(json_is_array(reply_at(&r, "/params/groups")));
+    assert_true(number_at(&r, "/params/lookahead/every") == 0);
+    assert_true(number_at(&r, "/params/label_smoothing") == 0);
+    assert_string_equal(reply_text(&r, "/params/test_views"), "none");
+    assert_true(number_at(&r, "/params/image_size") == 32);
+    reply_end(&r);
+    r = api_rig_post(*state, "/api/v1/jobs?dry_run=maybe", small_job);
+    assert_int_equal(r.code, 422);
+    assert_true(reply_names(&r, "/dry_run"));
+    reply_end(&r);
+}
+
+static void every_parameter_is_described(void **state)
+{
+    static const char *const names[] = { "image_size", "groups", "lookahead", "test_views",
+                                         "label_smoothing" };
+    Reply r = api_rig_get(*state, "/api/v1/kinds");
+    const json_t *params = reply_at(&r, "/items/0/params");
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_true(json_string_length(json_object_get(described(params, names[i]), "help")) > 0);
+    assert_string_equal(json_string_value(json_object_get(described(params, "groups"), "type")),
+                        "list");
+    (void)described(json_object_get(described(params, "groups"), "fields"), "decay_scale");
+    (void)described(json_object_get(described(params, "lookahead"), "fields"), "start_epoch");
+    (void)described(reply_at(&r, "/job"), "preset");
+    reply_end(&r);
+}
+
+static void a_job_too_large_is_told_both_figures(void **state)
+{
+    Reply r = api_rig_post(*state, "/api/v1/jobs?dry_run=1",
+                           PARAMS(",\"batch_size\":8192,\"train_images\":8000,\"model\":{\"name\":"
+                                  "\"resnet18\",\"width\":1024}")),
+          system = api_rig_get(*state, "/api/v1/system");
+    char limit[32];
+
+    assert_int_equal(r.code, 422);
+    assert_string_equal(reply_text(&r, "/code"), "invalid");
+    snprintf(limit, sizeof limit, "%.0f bytes", number_at(&system, "/limits/memory_bytes"));
+    assert_non_null(strstr(r.body, limit));
+    assert_non_null(strstr(r.body, "the job needs "));
+    reply_end(&system);
+    reply_end(&r);
+}
+
+static void a_preview_is_a_picture_of_a_sheet(void **state)
+{
+    static const char mixed[] =
+        "/api/v1/datasets/shapes/preview.png?images=16&columns=4&scale=2&"
+        "seed=5&augment=%5B%7B%22name%22:%22cutmix%22,%22probability%22:1%7D%5D";
+    Reply plain = api_rig_get(*state, "/api/v1/datasets/shapes/preview.png"),
+          first = api_rig_get(*state, mixed), again = api_rig_get(*state, mixed), later;
+    char target[256];
+
+    assert_int_equal(plain.code, 200);
+    assert_string_equal(plain.response.content_type, "image/png");
+    assert_memory_equal(plain.body, "\x89PNG", 4);
+    assert_int_equal(first.code, 200);
+    assert_int_equal(first.size, again.size);
+    assert_memory_equal(first.body, again.body, first.size);
+    snprintf(target, sizeof target, "%s&epoch=1", mixed);
+    later = api_rig_get(*state, target);
+    assert_int_equal(later.code, 200);
+    assert_true(later.size != first.size || memcmp(later.body, first.body, first.size) != 0);
+    reply_end(&plain);
+    reply_end(&first);
+    reply_end(&again);
+    reply_end(&later);
+}
+
+/* What is being read is waited for, but no thread waits with it. */
+static void a_job_whose_data_set_is_being_read_is_answered_later(void **state)
+{
+    ApiRig *rig = *state;
+    Request req = { .method = METHOD_POST,
+                    .target = "/api/v1/jobs",
+                    .host = "127.0.0.1:8080",
+                    .content_type = "application/json",
+                    .body = small_job,
+                    .body_size = sizeof small_job - 1 };
+    Response response = { 0 };
+    Reply r = api_rig_get(rig, "/api/v1/datasets");
+
+    assert_true(json_is_false(reply_at(&r, "/items/0/loading"))); /* nobody asked for it */
+    reply_end(&r);
+    router_dispatch(&rig->router, &req, &response);
+    assert_non_null(response.deferral);
+    r = api_rig_get(rig, "/readyz");
+    assert_int_equal(r.code, 503);
+    assert_non_null(strstr(r.body, "loading"));
+    assert_true(reply_header(&r, "Retry-After")[0] != '\0');
+    reply_end(&r);
+    r = api_rig_get(rig, "/api/v1/datasets");
+    assert_true(json_is_true(reply_at(&r, "/items/0/loading")));
+    reply_end(&r);
+    r = api_rig_get(rig, "/api/v1/datasets/shapes/preview.png");
+    assert_int_equal(r.code, 503);
+    reply_end(&r);
+    assert_true(deferral_wait(response.deferral, 30000));
+    router_finish(&rig->router, &req, &response, true);
+    assert_int_equal(response.code, 201);
+    response_clear(&response);
+    request_clear(&req);
+    assert_int_equal(listed(rig, "/api/v1/jobs"), 1);
+    r = api_rig_get(rig, "/readyz");
+    assert_int_equal(r.code, 200);
+    reply_end(&r);
+}
+
+static void whoever_gives_up_waiting_gets_no_job(void **state)
+{
+    ApiRig *rig = *state;
+    Request req = { .method = METHOD_POST,
+                    .target = "/api/v1/jobs",
+                    .host = "127.0.0.1:8080",
+                    .content_type = "application/json",
+                    .body = small_job,
+                    .body_size = sizeof small_job - 1 };
+    Response response = { 0 };
+
+    router_dispatch(&rig->router, &req, &response);
+    assert_non_null(response.deferral);
+    router_finish(&rig->router, &req, &response, false);
+    assert_int_equal(response.code, 503);
+    response_clear(&response);
+    request_clear(&req);
+    while (datasets_loading(rig->datasets))
+        datasets_wait(rig->datasets, datasets_generation(rig->datasets), 100);
+    usleep(50000); /* time in which it would have been queued */
+    assert_int_equal(listed(rig, "/api/v1/jobs"), 0);
 }
 
 /* ---- metrics and checkpoints ---- */
@@ -519,6 +899,9 @@ static void health_and_counters_are_there_for_monitors(void **state)
 
 #define with_rig(test) cmocka_unit_test_setup_teardown(test, api_rig_setup, api_rig_teardown)
 
+#define with_unread(test) \
+    cmocka_unit_test_setup_teardown(test, api_rig_setup_unread, api_rig_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +916,16 @@ int main(void)
         with_rig(all_bad_fields_come_in_one_answer),
         with_rig(deep_large_and_foreign_bodies_are_refused),
         with_rig(bad_addresses_and_queries_are_named),
+        with_rig(every_preset_is_a_job_with_the_settings_of_its_recipe),
+        with_rig(a_job_is_laid_over_its_preset),
+        with_rig(what_the_preset_is_to_blame_for_is_said),
+        with_rig(a_text_parameter_is_kept_as_it_was_said),
+        with_rig(new_parameters_change_nothing_by_default),
+        with_rig(every_parameter_is_described),
+        with_rig(a_job_too_large_is_told_both_figures),
+        with_rig(a_preview_is_a_picture_of_a_sheet),
+        with_unread(a_job_whose_data_set_is_being_read_is_answered_later),
+        with_unread(whoever_gives_up_waiting_gets_no_job),
         with_rig(metrics_come_back_as_series),
         with_rig(a_checkpoint_is_a_file_with_its_digest_as_etag),
         with_rig(weights_alone_leave_out_the_optimiser),
@@ -541,5 +934,5 @@ int main(void)
         with_rig(health_and_counters_are_there_for_monitors),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, api_rig_open, api_rig_close);
 }

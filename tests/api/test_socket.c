@@ -140,5 +140,5 @@ int main(void)
         with_line(a_kept_connection_serves_many_requests),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, api_rig_open, api_rig_close);
 }

@@ -50,6 +50,8 @@ await tap(async () => {
   await step('parameters read as one line', () => {
     assert.equal(f.parameter({ name: 'sgd', lr: 0.1, nesterov: true, clip: null }), 'sgd (lr 0.1, nesterov)');
     assert.equal(f.parameter([{ name: 'crop', padding: 4 }, { name: 'flip' }]), 'crop (padding 4), flip');
+    assert.equal(f.parameter([{ match: 'fc.*', lr_scale: 2 }, { match: '*.bias', epochs: 3 }]), 'match fc.*, lr scale 2; match *.bias, epochs 3');
+    assert.equal(f.parameter({ name: 'supernet', space: 's3', channels: 16 }), 'supernet (space s3, channels 16)');
     assert.equal(f.parameter([]), 'none');
     assert.equal(f.parameter({ job: 7, epoch: 'best' }), 'job 7, epoch best');
   });

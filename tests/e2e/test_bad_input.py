@@ -66,6 +66,20 @@ class BadRequests(harness.Case):
         self.refused(self.changed(val_images=128), 422, '/params/val_images')
         self.refused(self.changed(optimizer={'name': 'sgd', 'lr': -1}), 422, '/params/optimizer/lr')
         self.refused(self.changed(model={'name': 'resnet19'}), 422, '/params/model/name')
+        self.refused(self.changed(image_size=64), 422, '/params/image_size', 'shapes')
+        self.refused(self.changed(groups=[{'match': 'nowhere.*'}]), 422, '/params/groups/0/match')
+        self.refused(self.changed(lookahead={'every': 5, 'decay': 1.5}), 422, '/params/lookahead/decay')
+        self.refused(self.changed(label_smoothing=-0.1), 422, '/params/label_smoothing')
+        self.refused(self.changed(model={'name': 'genotype', 'genotype': "__import__('os')"}), 422, '/params/model', 'genotype')
+        self.refused(self.changed(model={'name': 'genotype', 'genotype': 'x' * 2000}), 422, '/params/model/genotype', '1023')
+        self.refused(self.changed(model={'name': 'supernet', 'space': 's9'}), 422, '/params/model', 'space')
+
+    def test_presets(self):
+        """presets that are not there, or do not go with what the job says"""
+        self.refused({'preset': 'giant'}, 422, '/preset', 'airbench94')
+        self.refused({'preset': 'tiny', 'kind': 'evaluate'}, 422, '/kind', 'tiny')
+        self.refused({'preset': 'resnet18'}, 422, '/params/dataset')
+        self.refused({'preset': 'tiny', 'params': {'model': {'widht': 8}}}, 422, '/params/model/widht')
 
     def test_all_at_once(self):
         """every bad field is named in one answer"""
@@ -102,6 +116,23 @@ class BadRequests(harness.Case):
         self.assert_problem(self.server.request('PUT', 'jobs', {}), 405)
         self.assert_problem(self.server.post('jobs/1/cancel'), 404)
         self.assert_alive(self.server)
+
+
+class Divergence(harness.Case):
+    def test_not_finite(self):
+        """a loss that is not finite: the job fails, names step and layer, and keeps its last good checkpoint"""
+        server = self.daemon()
+        job_id = server.submit(train_job(train_images=32, epochs=20, optimizer={'name': 'sgd', 'lr': 1e9},
+                                         schedule={'name': 'one_cycle', 'start': 0, 'peak': 1}))
+        job = server.finish(job_id, 'failed')
+        self.assertRegex(job['reason'], r'step \d+.*layer "[a-z0-9.]+"')
+        self.assertGreaterEqual(job['progress']['epoch'], 1)
+        kept = server.get(f'jobs/{job_id}/checkpoints').json()['items'][0]
+        self.assertEqual(kept['epoch'], job['progress']['epoch'])
+        self.assertEqual(server.checkpoint(job_id).sha256(), kept['sha256'])
+        self.assertEqual(server.get(f'jobs/{job_id}/heatmaps/0.png').status, 200)
+        again = {'kind': 'evaluate', 'params': {'dataset': 'shapes', 'checkpoint': {'job': job_id, 'epoch': kept['epoch']}}}
+        server.finish(server.submit(again))
 
 
 class BadDataSets(harness.Case):

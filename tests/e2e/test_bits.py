@@ -9,6 +9,25 @@ from harness import train_job
 EPOCHS, STEPS = 6, 32  # of the job that is interrupted; 32 steps an epoch
 
 
+# name -> params of a short job; among them every kind of random draw and of state that a checkpoint has to hold. The quick ones have
+# more epochs, so that they can be killed in the middle.
+MODELS = {
+    'cutmix or mixup, lookahead, smoothing': dict(
+        epochs=6, model={'name': 'resnet18', 'width': 4, 'attention': 'se'}, label_smoothing=0.1, lookahead={'every': 3, 'decay': 0.5},
+        augment=[{'name': 'shift'}, {'name': 'flip', 'mode': 'alternating'}, {'name': 'cutout', 'length': 8},
+                 {'name': 'mixup', 'probability': 0.5}, {'name': 'cutmix', 'probability': 1}], test_views='flip_shift'),
+    'resnet9, adamw, groups': dict(
+        epochs=9, model={'name': 'resnet9', 'width': 4}, optimizer={'name': 'adamw', 'lr': 0.01}, schedule={'name': 'one_cycle'},
+        groups=[{'match': '*.bias', 'decay_scale': 0}, {'match': 'fc.*', 'lr_scale': 0.5, 'epochs': 2}]),
+    'airbench94': dict(
+        epochs=9, model={'name': 'airbench94', 'width': 4}, optimizer={'name': 'sgd', 'lr': 0.1}, drop_last=True,
+        lookahead={'every': 5, 'decay': 0.77, 'ramp': 3, 'start_epoch': 1}),
+    'shake-shake': dict(epochs=4, model={'name': 'shake_shake', 'width': 4}),
+    'genotype': dict(epochs=4, model={'name': 'genotype', 'genotype': 'darts_v2', 'channels': 4, 'cells': 3}, optimizer={'name': 'adam', 'lr': 0.01}),
+    'supernet': dict(epochs=4, model={'name': 'supernet', 'space': 's3', 'partial': 4, 'channels': 4, 'cells': 3}),
+}
+
+
 def long_job(**options):
     return train_job(train_images=32 * STEPS, epochs=EPOCHS, **options)
 
@@ -37,6 +56,28 @@ class Bits(harness.Case):
         self.assertEqual(digest[2, 1], digest[1, 1])
         self.assertEqual(digest[3, 1], digest[1, 1])
         self.assertNotEqual(digest[1, 2], digest[1, 1])
+
+    def test_models(self):
+        """each model, augmentation, optimiser and lookahead: 1, 2 and 3 threads, and killed and resumed, the same bits"""
+        server = self.daemon()
+        jobs = {(name, threads): server.submit(train_job(train_images=100, threads=threads, **params))
+                for name, params in MODELS.items() for threads in (1, 2, 3)}
+        digests = {}
+        for (name, threads), job_id in jobs.items():
+            server.finish(job_id)
+            digests[name, threads] = server.checkpoint(job_id).sha256()
+        for name in MODELS:
+            self.assertEqual(len({digests[name, threads] for threads in (1, 2, 3)}), 1, name)
+        self.assertEqual(len(set(digests.values())), len(MODELS))
+        for name, params in MODELS.items():
+            job_id = server.submit(train_job(train_images=100, threads=2, **params))
+            server.wait(job_id, lambda job: 1 <= job['progress']['epoch'] < params['epochs'], f'an epoch of {name}')
+            server.kill()
+            server = self.daemon()
+            job = server.finish(job_id)
+            self.assertEqual(job['attempt'], 2, name)
+            self.assertGreater(job['resumed_step'], 0, name)
+            self.assertEqual(server.checkpoint(job_id).sha256(), digests[name, 1], name)
 
     def test_kill_and_resume(self):
         """a job killed with kill -9 in the middle goes on from its checkpoint and ends with the same bits"""

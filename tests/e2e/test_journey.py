@@ -3,6 +3,7 @@
 import ast
 import json
 import struct
+import urllib.parse
 import zlib
 
 import harness
@@ -178,6 +179,28 @@ class Journey(harness.Case):
             self.assert_problem(self.server.post(f'jobs/{job_id}/cancel'), 409)
         self.assert_problem(self.server.get(f'jobs/{waiting}/checkpoints/latest'), 404)
         self.assert_problem(self.server.get(f'jobs/{waiting}/heatmaps/0.png'), 409)
+
+    def test_tiny_preset(self):
+        """{"preset": "tiny"} is a whole job: it ends soon, with a good accuracy, and says what it was made of"""
+        job = self.server.finish(self.server.submit({'preset': 'tiny', 'threads': 2}))
+        self.assertGreater(job['latest']['test/accuracy'], 0.85)
+        self.assertEqual((job['preset'], job['kind'], job['params']['model']['name']), ('tiny', 'train', 'resnet9'))
+        self.assertEqual(self.server.get('presets').json()['items'][0]['name'], 'tiny')
+
+    def test_preview(self):
+        """a sheet of augmented images is a picture of the size asked for, the same each time, another in another epoch"""
+        sheet = 'datasets/shapes/preview.png?images=8&columns=4&scale=2&seed=3&augment=' + urllib.parse.quote(json.dumps(
+            [{'name': 'shift'}, {'name': 'flip'}, {'name': 'cutmix', 'probability': 1}]))
+        first, again, later = (self.server.get(sheet + epoch) for epoch in ('', '&epoch=0', '&epoch=1'))
+        self.assertEqual(first.headers.get_content_type(), 'image/png')
+        width, height, rows = png_pixels(first.body)
+        self.assertGreaterEqual(width, 4 * 64)
+        self.assertGreaterEqual(height, 2 * 64)
+        self.assertGreater(len(set(rows)), 50)
+        self.assertEqual(first.body, again.body)
+        self.assertNotEqual(first.body, later.body)
+        self.assert_problem(self.server.get('datasets/nothing/preview.png'), 404)
+        self.assert_problem(self.server.get('datasets/shapes/preview.png?augment=flip'), 422, '/augment')
 
     def test_system_pages(self):
         """health, metrics, kinds and the contract are served"""

@@ -15,6 +15,7 @@ export interface Progress {
 export interface Job {
   id: number;
   kind: string;
+  preset?: string | null; // what it was laid over
   name: string | null;
   state: string;
   desired_state: string;
@@ -47,6 +48,7 @@ export interface Layer {
 
 export interface Dataset {
   name: string;
+  loading?: boolean; // it is being read, and the rest is not known yet
   class_names: string[];
   test_images: number;
 }

@@ -36,7 +36,7 @@ function Banner({ error, since }: { error: ApiError; since: number }) {
 export function App() {
   const jobs = usePolled('jobs', getJobs);
   const system = usePolled('system', getSystem, () => true);
-  const datasets = usePolled('datasets', getDatasets, () => true);
+  const datasets = usePolled('datasets', getDatasets, ({ items }) => !items.some((item) => item.loading));
   const chosen = useSelection();
   const [first, setFirst] = useState<number | null>(null);
   const items = jobs.data?.items;

@@ -55,6 +55,7 @@ function Cancel({ job, onDone }: { job: Job; onDone: () => void }) {
 function Facts({ job }: { job: Job }) {
   const params = Object.entries(job.params);
   const facts: [string, string][] = [
+    ['preset', job.preset ?? ''],
     ['created', clock(job.created_at)],
     ['started', clock(job.started_at)],
     ['finished', clock(job.finished_at)],

@@ -99,8 +99,10 @@ export function parameter(value: unknown): string {
     return number(value);
   if (typeof value === 'boolean')
     return value ? 'yes' : 'no';
-  if (Array.isArray(value))
-    return value.length === 0 ? 'none' : value.map(parameter).join(', ');
+  if (Array.isArray(value)) { // what has no name to begin with is told apart by a stronger mark
+    const nameless = value.some((x) => typeof x === 'object' && x !== null && !('name' in x));
+    return value.length === 0 ? 'none' : value.map(parameter).join(nameless ? '; ' : ', ');
+  }
   if (typeof value !== 'object')
     return String(value);
 
