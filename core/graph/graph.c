@@ -182,7 +182,7 @@ NodeId graph_node_of(Graph *graph, const char *op, const char *name, const NodeI
     return id;
 }
 
-void graph_fail(Graph *graph, Status status, const char *format, ...)
+void graph_fail(Graph *graph, Status status, const char *pointer, const char *format, ...)
 {
     char text[ERROR_MESSAGE_MAX];
     va_list args;
@@ -190,13 +190,14 @@ void graph_fail(Graph *graph, Status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    error_set(&graph->error, status, "%s", text);
+    error_at(&graph->error, status, pointer, "%s", text);
 }
 
 Status graph_status(const Graph *graph, Error *err)
 {
     if (graph->error.status != STATUS_OK)
-        return error_set(err, graph->error.status, "%s", error_message(&graph->error));
+        return error_at(err, graph->error.status, graph->error.detail[0].pointer, "%s",
+                        error_message(&graph->error));
     return STATUS_OK;
 }
 

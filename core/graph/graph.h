@@ -73,9 +73,10 @@ NodeId graph_node(Graph *graph, const char *op, const char *name, NodeId a, Node
 /* The same with any number of inputs, all different. */
 NodeId graph_node_of(Graph *graph, const char *op, const char *name, const NodeId *input,
                      uint32_t inputs, const GraphParam *params);
-/* Records what a builder found wrong; the first error sticks. */
-void graph_fail(Graph *graph, Status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Records what a builder found wrong, at `pointer` ("/genotype": one of the model's parameters, or
+ * ""); the first error sticks. */
+void graph_fail(Graph *graph, Status status, const char *pointer, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Gives `node` a further name. */
 void graph_layer(Graph *graph, const char *name, NodeId node);
 

@@ -79,7 +79,7 @@ static NodeId auxiliary_head(Graph *graph, NodeId x, const ModelInput *in)
     s = &graph->node[x].one.out;
     if (s->dim[1] < 8 || s->dim[2] < 8)
         graph_fail(
-            graph, STATUS_BAD_SHAPE,
+            graph, STATUS_BAD_SHAPE, "/auxiliary",
             "the auxiliary head wants a map of 8x8 or larger and finds %ux%u: take images of "
             "32x32 or larger, or auxiliary 0",
             s->dim[1], s->dim[2]);
@@ -114,7 +114,7 @@ static ModelEnds genotype_build(const Choice *choice, const ModelInput *in, Node
     Error err = { 0 };
 
     if (genotype_parse(choice->text, &context.genotype, &err) != STATUS_OK) {
-        graph_fail(graph, err.status, "%s", error_message(&err));
+        graph_fail(graph, err.status, "/genotype", "%s", error_message(&err));
         return MODEL_ENDS_NONE;
     }
     ends = cell_chain_build(&chain, in, image, graph);

@@ -184,10 +184,10 @@ static ModelEnds supernet_build(const Choice *choice, const ModelInput *in, Node
     if (s == STATUS_OK && value[VALUE_ATTENTION_IN_REDUCTION] == 0)
         s = space_without_attention(&context.space, &err);
     if (s != STATUS_OK)
-        graph_fail(graph, s, "%s", error_message(&err));
+        graph_fail(graph, s, "/space", "%s", error_message(&err));
     else if (chain.channels % context.partial != 0)
         graph_fail(
-            graph, STATUS_INVALID,
+            graph, STATUS_INVALID, "/partial",
             "%u channels are no multiple of partial, %u: each candidate sees one part of them",
             chain.channels, context.partial);
     if (graph->error.status != STATUS_OK)

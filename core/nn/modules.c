@@ -81,7 +81,7 @@ NodeId module_factorized_reduce(Graph *graph, const char *name, NodeId x, uint32
     in = &graph->node[x].one.out;
     if (channels % 2 != 0 || in->dim[1] % 2 != 0 || in->dim[2] % 2 != 0)
         graph_fail(
-            graph, STATUS_BAD_SHAPE,
+            graph, STATUS_BAD_SHAPE, "",
             "%s halves a map of %ux%u to %u channels, all of which must be even: take images "
             "whose sides are multiples of 4",
             name, in->dim[1], in->dim[2], channels);

@@ -20,8 +20,9 @@ void part_wants_square(Graph *graph, const char *model, const ModelInput *in, ui
                        uint32_t max)
 {
     if (in->height != in->width || in->height < min || in->height > max)
-        graph_fail(graph, STATUS_BAD_SHAPE, "%s wants square images of %ux%u to %ux%u, not %ux%u",
-                   model, min, min, max, max, in->width, in->height);
+        graph_fail(graph, STATUS_BAD_SHAPE, "",
+                   "%s wants square images of %ux%u to %ux%u, not %ux%u", model, min, min, max, max,
+                   in->width, in->height);
 }
 
 NodeId part_max_pool_all(Graph *graph, const char *name, NodeId x)

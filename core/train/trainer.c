@@ -71,6 +71,10 @@ Status trainer_new(const TrainSpec *spec, const Dataset *dataset, Pool *pool, Tr
         trainer_free(t);
         return s;
     }
+    /* Reads every training image of a folder set: not for an estimate. */
+    loader_measure_normal(&t->loader);
+    memcpy(t->network.mean, t->loader.mean, sizeof t->network.mean);
+    memcpy(t->network.std, t->loader.std, sizeof t->network.std);
     network_randomise(&t->network, spec->seed);
     whiten(&t->network, &t->loader, pool, t->work);
     *ret = t;

@@ -140,6 +140,15 @@ static size_t weight_arrays(const Trainer *t)
     return 1 + t->optimizer->buffers + (t->spec.lookahead.every > 0);
 }
 
+/* What the model's builder found, below "/model". */
+static Status bad_model(const Error *why, Error *err)
+{
+    char pointer[ERROR_POINTER_MAX + 8];
+
+    snprintf(pointer, sizeof pointer, "/model%s", why->detail[0].pointer);
+    return error_at(err, why->status, pointer, "%s", error_message(why));
+}
+
 static Status plan_network(Trainer *t, Error *err)
 {
     const Dataset *d = t->dataset;
@@ -149,9 +158,7 @@ static Status plan_network(Trainer *t, Error *err)
     Status s;
 
     if (network_init(&t->network, &t->spec.model, &input, &model_error) != STATUS_OK)
-        return error_at(err, model_error.status, "/model", "%s", error_message(&model_error));
-    memcpy(t->network.mean, d->mean, sizeof t->network.mean);
-    memcpy(t->network.std, d->std, sizeof t->network.std);
+        return bad_model(&model_error, err);
     s = whiten_plan(&t->network, &t->loader, &whiten_bytes, err);
     /* A checkpoint is put together in `work`: weights and what belongs to them but gradients. */
     t->work_bytes =

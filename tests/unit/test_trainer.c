@@ -307,6 +307,34 @@ static void smoothing_changes_the_training_loss_and_nothing_else(void **state)
     free(log);
 }
 
+static void a_folder_is_normalised_by_the_images_trained_on(void **state)
+{
+    TrainSpec spec = tiny();
+    Dataset folder = data;
+    Pool *pool = pool_of(1);
+
+    (void)state;
+    folder.layout = "folder";
+    spec.data.val_images = 9;
+    spec.data.train_images = 40;
+    for (int i = 0; i < 2; i++) { /* a set of another kind keeps its own constants */
+        const Dataset *used = i == 0 ? &folder : &data;
+        Trainer *trainer = NULL;
+        float mean[DATASET_CHANNELS_MAX], std[DATASET_CHANNELS_MAX];
+
+        assert_int_equal(trainer_new(&spec, used, pool, &trainer, NULL), STATUS_OK);
+        assert_int_equal(trainer->loader.images[SPLIT_TRAIN], 31);
+        dataset_statistics(used, trainer->loader.index[SPLIT_TRAIN], 31, mean, std);
+        for (int c = 0; c < 3; c++) {
+            assert_true(trainer->network.mean[c] == (i == 0 ? mean[c] : 0.5f));
+            assert_true(trainer->network.std[c] == (i == 0 ? std[c] : 0.25f));
+            assert_true(trainer->loader.mean[c] == trainer->network.mean[c]);
+        }
+        trainer_free(trainer);
+    }
+    pool_free(pool);
+}
+
 static void accuracy_in_training_counts_the_images_own_labels(void **state)
 {
     TrainSpec spec = tiny();
@@ -491,6 +519,26 @@ static void refused(const TrainSpec *spec, Status status, const char *pointer)
     pool_free(pool);
 }
 
+static void a_model_that_cannot_be_built_names_its_parameter(void **state)
+{
+    TrainSpec spec = tiny();
+
+    (void)state;
+    spec.model = choice(model_table, "supernet");
+    snprintf(spec.model.text, sizeof spec.model.text, "skip_connect,sep_conv_4x4");
+    refused(&spec, STATUS_INVALID, "/model/space");
+    snprintf(spec.model.text, sizeof spec.model.text, "s3");
+    set(&spec.model, model_table, "partial", 5);
+    refused(&spec, STATUS_INVALID, "/model/partial");
+    spec.model = choice(model_table, "genotype");
+    snprintf(spec.model.text, sizeof spec.model.text, "Genotype(normal=[");
+    refused(&spec, STATUS_INVALID, "/model/genotype");
+    spec.model = choice(model_table, "resnet9"); /* which has no parameter for what is wrong */
+    data.width++;
+    refused(&spec, STATUS_BAD_SHAPE, "/model");
+    data.width--;
+}
+
 static void a_batch_of_one_image_gives_a_norm_one_value(void **state)
 {
     TrainSpec spec = tiny();
@@ -663,6 +711,8 @@ int main(void)
         cmocka_unit_test(each_step_reports_its_learning_rate),
         cmocka_unit_test(smoothing_changes_the_training_loss_and_nothing_else),
         cmocka_unit_test(accuracy_in_training_counts_the_images_own_labels),
+        cmocka_unit_test(a_folder_is_normalised_by_the_images_trained_on),
+        cmocka_unit_test(a_model_that_cannot_be_built_names_its_parameter),
         cmocka_unit_test(a_diverged_run_names_its_step_and_a_layer),
         cmocka_unit_test(a_poisoned_weight_is_found),
         cmocka_unit_test(a_poisoned_statistic_is_found_in_evaluation),
