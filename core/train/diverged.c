@@ -1,6 +1,7 @@
 /* The run is repeated, node by node: what a plan leaves behind does not show where it began. */
 #include "core/train/diverged.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 void diverged_where(const Plan *plan, const RunContext *context, char ret[DIVERGED_TEXT_MAX])
@@ -12,6 +13,7 @@ void diverged_where(const Plan *plan, const RunContext *context, char ret[DIVERG
         snprintf(ret, DIVERGED_TEXT_MAX, "each layer's output is");
         return;
     }
+    assert(g->node[at].op != NULL); /* what runs is an operation */
     while (named > 0 && (g->node[named].op == NULL || g->node[named].name[0] == '\0'))
         named--;
     if (named == at)

@@ -71,7 +71,7 @@ static void sum_unit(void *context, size_t unit)
     const Whitening *w = context;
     const Dataset *data = w->loader->dataset;
     const uint32_t *dim = w->weight->spec.shape.dim;
-    double *sum = w->sum + unit * w->d * w->d, patch[PATCH_MAX];
+    double *sum = w->sum + unit * w->d * w->d, patch[PATCH_MAX] = { 0 };
     uint32_t first = (uint32_t)unit * UNIT_IMAGES;
 
     memset(sum, 0, w->d * w->d * sizeof *sum);
