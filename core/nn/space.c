@@ -27,6 +27,11 @@
     X(s3_se_eca, "none,skip_connect,sep_conv_3x3,se,eca")
 /* clang-format on */
 
+/* " s1 s2 ...": for messages. */
+#define X(name, text) " " #name
+static const char space_list[] = SPACES(X);
+#undef X
+
 const char *const space_names[] = {
 #define X(name, text) #name,
     SPACES(X)
@@ -94,8 +99,9 @@ static Status parse_name(Piece name, SpaceEdge *edge, Error *err)
 
     candidate_names(known);
     if (row < 0)
-        return error_set(err, STATUS_INVALID, "space: \"%.*s\" is no candidate; there are %s",
-                         name.length > 20 ? 20 : (int)name.length, name.start, known);
+        return error_set(err, STATUS_INVALID,
+                         "space: \"%.*s\" is no candidate; there are %s; spaces with names:%s",
+                         name.length > 20 ? 20 : (int)name.length, name.start, known, space_list);
     for (uint32_t i = 0; i < edge->count; i++)
         if (edge->candidate[i] == (uint32_t)row)
             return error_set(err, STATUS_INVALID, "space: an edge names %s twice",

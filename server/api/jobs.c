@@ -258,9 +258,11 @@ static const Field create_fields[] = {
  * need. */
 Status api_job_create(Api *api, const Request *req, Response *ret, Error *err)
 {
+    Datasets *datasets = queue_datasets(api->queue);
     Waiting what = { .api = api };
     CreateQuery query;
     Error why = { 0 };
+    uint64_t generation;
     Status s = api_query(req, create_fields, 1, &query, err);
 
     if (s == STATUS_OK)
@@ -268,8 +270,11 @@ Status api_job_create(Api *api, const Request *req, Response *ret, Error *err)
     if (s != STATUS_OK)
         return s;
     what.act = query.dry_run ? dry_run : submit;
+    generation = datasets_generation(datasets);
     s = what.act(api, what.body, ret, &why);
-    if (s == STATUS_BUSY && datasets_loading(queue_datasets(api->queue)))
+    /* A set that fails at once has been read by now. */
+    if (s == STATUS_BUSY &&
+        (datasets_loading(datasets) || datasets_generation(datasets) != generation))
         s = wait_for_data(api, &what, ret, err);
     else if (s != STATUS_OK && err != NULL)
         *err = why;

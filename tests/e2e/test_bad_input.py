@@ -70,9 +70,9 @@ class BadRequests(harness.Case):
         self.refused(self.changed(groups=[{'match': 'nowhere.*'}]), 422, '/params/groups/0/match')
         self.refused(self.changed(lookahead={'every': 5, 'decay': 1.5}), 422, '/params/lookahead/decay')
         self.refused(self.changed(label_smoothing=-0.1), 422, '/params/label_smoothing')
-        self.refused(self.changed(model={'name': 'genotype', 'genotype': "__import__('os')"}), 422, '/params/model', 'genotype')
+        self.refused(self.changed(model={'name': 'genotype', 'genotype': "__import__('os')"}), 422, '/params/model/genotype', 'darts_v1')
         self.refused(self.changed(model={'name': 'genotype', 'genotype': 'x' * 2000}), 422, '/params/model/genotype', '1023')
-        self.refused(self.changed(model={'name': 'supernet', 'space': 's9'}), 422, '/params/model', 'space')
+        self.refused(self.changed(model={'name': 'supernet', 'space': 's9'}), 422, '/params/model/space', 's3_se_eca')
 
     def test_presets(self):
         """presets that are not there, or do not go with what the job says"""
