@@ -190,12 +190,35 @@ static bool buffer_grow(uint8_t **buffer, size_t *room, size_t size)
     return true;
 }
 
+/* The file at `path` below `folder`. O_NOFOLLOW is about the last part of a path, so each folder on
+ * the way is opened by itself. */
+static int open_below(int folder, const char *path)
+{
+    int at = folder, fd = -1;
+
+    for (const char *slash; at >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+        char part[FOLDER_PATH_MAX];
+        int below;
+
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        below = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (at != folder)
+            close(at);
+        at = below;
+    }
+    if (at >= 0)
+        fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (at >= 0 && at != folder)
+        close(at);
+    return fd;
+}
+
 /* A regular file's bytes -> the gatherer; of files that are no images only the first few. */
 static Status file_gather(const Directory *directory, const DirectoryFile *file, uint8_t **buffer,
                           size_t *room, Gather *gather, Error *err)
 {
     const char *path = directory->paths + file->path;
-    int fd = openat(directory->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd = open_below(directory->fd, path);
     bool small = file->size <= FOLDER_FILE_BYTES_MAX, read;
     size_t size = 0, more = 0;
 

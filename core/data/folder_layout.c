@@ -101,12 +101,15 @@ static Firsts firsts_look(const Layout *layout)
     Word last = { 0 };
 
     for (uint32_t i = 0; i < gather->count; i++) {
-        const char *path = gather_entry_path(gather, &gather->entry[i]) + layout->around_bytes;
-        Word word = first_word(path);
-        bool deep = depth(path) >= 3;
+        const char *path;
+        Word word;
+        bool deep;
 
-        if (gather->entry[i].kind != ENTRY_IMAGE)
+        if (gather->entry[i].kind != ENTRY_IMAGE) /* which may lie outside, its path be shorter */
             continue;
+        path = gather_entry_path(gather, &gather->entry[i]) + layout->around_bytes;
+        word = first_word(path);
+        deep = depth(path) >= 3;
         f.same &= !f.any || word_order(word, last) == 0;
         f.any = true;
         f.deep &= deep;

@@ -168,8 +168,9 @@ static void score(const Evaluator *e, const Room *room, uint32_t count, double *
     }
 }
 
+/* A view of a large network may take seconds, so each is one that can be the last. */
 static Status run_batch(Evaluator *e, const RunContext *context, uint32_t at, uint32_t count,
-                        const Room *room, Error *err)
+                        const Room *room, const atomic_int *stop, Error *err)
 {
     Plan *plan = &e->plan[count < e->batch];
     BatchSpec batch = {
@@ -182,6 +183,8 @@ static Status run_batch(Evaluator *e, const RunContext *context, uint32_t at, ui
     memset(room->logits, 0, (size_t)count * e->network->input.classes * sizeof *room->logits);
     plan_bind(plan, room->plan);
     for (uint32_t v = 0; v < view_sets[e->views].count && s == STATUS_OK; v++) {
+        if (stop != NULL && atomic_load(stop) != STOP_NO)
+            return error_set(err, STATUS_STOPPED, "stopped while evaluating");
         batch.view = view_sets[e->views].view[v].view;
         s = run_view(e, context, &batch, view_sets[e->views].view[v].weight, plan, room, err);
     }
@@ -203,10 +206,8 @@ Status evaluator_run(Evaluator *evaluator, const RunContext *context, void *memo
                  count = rest < evaluator->batch ? rest : evaluator->batch;
         Status s;
 
-        if (stop != NULL && atomic_load(stop) != STOP_NO)
-            return error_set(err, STATUS_STOPPED, "stopped while evaluating");
         fixed.step = at / evaluator->batch;
-        s = run_batch(evaluator, &fixed, at, count, &room, err);
+        s = run_batch(evaluator, &fixed, at, count, &room, stop, err);
         if (s != STATUS_OK)
             return s;
         score(evaluator, &room, count, &loss, &correct);

@@ -1,9 +1,10 @@
 /*
- * evaluator -- loss and accuracy of a network on one split, in eval mode, in batches of
- * EVALUATOR_BATCH.
+ * evaluator -- loss and accuracy of a network on one split, in eval mode, in batches:
+ * a trainer's are of EVALUATOR_BATCH.
  *
- * What is random even here (the noise operation) is drawn for the place in the split and the view
- * does not matter: an evaluation repeats itself, whoever asks for it.
+ * What is random even here (the noise operation) is drawn for the batch and the place in it,
+ * whatever the view and the job's seed: an evaluation in batches of the same size repeats itself,
+ * whoever asks for it.
  */
 #pragma once
 

@@ -114,6 +114,21 @@ static Status evaluate(Trainer *t, Split split, const atomic_int *stop, Score *r
                                       error_message(&why));
 }
 
+/* A loss shows what the step before did, and there may be no images to evaluate: a checkpoint of
+ * weights that are not finite must not take the place of a good one. */
+static Status check_weights(const Trainer *t, Error *err)
+{
+    const Graph *g = &t->network.graph;
+
+    for (uint32_t i = 0; i < g->weights; i++)
+        for (size_t k = 0; k < g->weight[i].count; k++)
+            if (!isfinite(t->network.weights[g->weight[i].offset + k]))
+                return error_set(err, STATUS_DIVERGED,
+                                 "after step %llu: the weight \"%s\" is not finite",
+                                 (unsigned long long)t->step, g->weight[i].name);
+    return STATUS_OK;
+}
+
 /* Evaluates and reports; then the sums start anew, so that the checkpoint written in the report has
  * them empty. */
 static Status end_epoch(Trainer *t, const Observer *observer, double rate, Error *err)
@@ -132,6 +147,8 @@ static Status end_epoch(Trainer *t, const Observer *observer, double rate, Error
     s = evaluate(t, SPLIT_VAL, observer->stop, &report.val, err);
     if (s == STATUS_OK)
         s = evaluate(t, SPLIT_TEST, observer->stop, &report.test, err);
+    if (s == STATUS_OK)
+        s = check_weights(t, err);
     if (s != STATUS_OK)
         return s;
     t->sums = (EpochSums){ 0 };
@@ -148,8 +165,11 @@ static Status stopped(Trainer *t, const Observer *observer, Error *err)
 {
     Status s = STATUS_OK;
 
-    if (atomic_load(observer->stop) == STOP_DRAIN && observer->drain != NULL)
-        s = observer->drain(observer->context, t, t->step, err);
+    if (atomic_load(observer->stop) == STOP_DRAIN && observer->drain != NULL) {
+        s = check_weights(t, err);
+        if (s == STATUS_OK)
+            s = observer->drain(observer->context, t, t->step, err);
+    }
     return s != STATUS_OK ? s
                           : error_set(err, STATUS_STOPPED, "stopped after step %llu",
                                       (unsigned long long)t->step);

@@ -147,7 +147,8 @@ CHECKED Status trainer_save(Trainer *trainer, const char *path, Error *err);
 uint64_t trainer_step(const Trainer *trainer); /* steps done */
 
 /* STATUS_OK: finished. STATUS_DIVERGED: a loss, in training or evaluation, is not finite; the
- * message names the step and the first layer whose output is not. STATUS_STOPPED: as asked. */
+ * message names the step and the first layer whose output is not. Or a weight is not, of which the
+ * Observer was to write a checkpoint; the message names it. STATUS_STOPPED: as asked. */
 CHECKED Status trainer_run(Trainer *trainer, const Observer *observer, Error *err);
 
 /* Loss and accuracy of a checkpoint on one split, in eval mode. */

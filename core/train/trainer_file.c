@@ -210,17 +210,31 @@ static Status read_states(Trainer *t, const StFile *file, bool take, Error *err)
     return STATUS_OK;
 }
 
+/* The same network's, with each of its model's parameters at its default. */
+static void default_meta(const Trainer *t, NetworkMeta *meta)
+{
+    Network plain = t->network;
+
+    choice_init(model_table, plain.model.row, &plain.model);
+    network_meta(&plain, meta);
+}
+
+/* A parameter of the model that the file does not name is younger than the file, and has its
+ * default. */
 static Status same_model(const Trainer *t, const StFile *file, Error *err)
 {
-    NetworkMeta *meta = calloc(1, sizeof *meta);
+    NetworkMeta *meta = calloc(2, sizeof *meta), *plain = meta + 1;
     Status s = STATUS_OK;
 
     if (meta == NULL)
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate a checkpoint's index");
     network_meta(&t->network, meta);
+    default_meta(t, plain);
     for (uint32_t i = 0; i < meta->count && s == STATUS_OK; i++) {
         const char *have = safetensors_metadata(file, meta->key[i]);
 
+        if (have == NULL && strncmp(meta->key[i], "model.", 6) == 0)
+            have = plain->value[i];
         if (have == NULL || strcmp(have, meta->value[i]) != 0)
             s = error_set(err, STATUS_INVALID,
                           "the checkpoint's \"%s\" is \"%.40s\", this job's is \"%s\"",

@@ -2,6 +2,7 @@
 #include "tests/unit/test.h"
 
 #include "core/base/rng.h"
+#include "core/data/folder_source.h"
 #include "core/data/loader.h"
 #include "tests/unit/folder_rig.h"
 
@@ -90,6 +91,26 @@ static void folders_around_everything_do_not_matter(void **state)
                   (const char *const[]){ "cat", "dog" });
     assert_images(d, &d->test, 1, (const uint8_t[]){ 3 }, (const char *const[]){ "dog" });
     assert_int_equal(d->foreign, 2);
+    dataset_free(d);
+}
+
+/* What is read of a path that is shorter than the folders around is beyond its end: the sanitizers
+ * see it. */
+static void what_lies_outside_of_the_folders_around_may_have_a_shorter_path(void **state)
+{
+    Rig *rig = *state;
+    char around[601], cat[640], dog[640];
+    Dataset *d;
+
+    memset(around, 'a', 600);
+    around[600] = '\0';
+    snprintf(cat, sizeof cat, "%s/cat/1.png", around);
+    snprintf(dog, sizeof dog, "%s/dog/1.png", around);
+    PACK(rig, pax_restricted, none, image(cat, 1), image(dog, 2), text("x", "no image"));
+    d = opened(rig->archive, NULL);
+    assert_images(d, &d->train, 2, (const uint8_t[]){ 1, 2 },
+                  (const char *const[]){ "cat", "dog" });
+    assert_int_equal(d->foreign, 1);
     dataset_free(d);
 }
 
@@ -288,6 +309,27 @@ static void links_and_pipes_in_a_directory_are_left_out(void **state)
     dataset_free(d);
 }
 
+static void a_folder_that_became_a_link_is_not_followed(void **state)
+{
+    Rig *rig = *state;
+    Directory directory;
+    Gather gather = { .label = "mine", .image_size = 8 };
+    char cat[128], outside[128];
+
+    PUT(rig, TWO, image("bird/deep/1.png", 3));
+    assert_int_equal(directory_list(&directory, "mine", rig->tree, NULL), STATUS_OK);
+    snprintf(cat, sizeof cat, "%s/cat", rig->tree);
+    snprintf(outside, sizeof outside, "%s/outside", rig->scratch.path);
+    assert_int_equal(rename(cat, outside), 0);
+    assert_int_equal(symlink(outside, cat), 0);
+    assert_int_equal(directory_gather(&directory, &gather, NULL), STATUS_OK);
+    assert_int_equal(gather.images, 2);
+    assert_int_equal(gather.skipped, 1);
+    assert_string_equal(gather.skipped_names, "cat/1.png (cannot be opened)");
+    gather_clear(&gather);
+    directory_clear(&directory);
+}
+
 static void of_entries_with_one_name_the_last_counts(void **state)
 {
     Rig *rig = *state;
@@ -414,6 +456,7 @@ int main(void)
         WITH_RIG(a_class_may_be_called_train),
         WITH_RIG(val_stands_for_test_where_there_is_none),
         WITH_RIG(folders_around_everything_do_not_matter),
+        WITH_RIG(what_lies_outside_of_the_folders_around_may_have_a_shorter_path),
         WITH_RIG(images_come_in_a_fixed_shuffle_of_the_sorted_paths),
         WITH_RIG(any_archive_gives_what_the_directory_gives),
         WITH_RIG(cifar_records_in_an_archive_are_read_like_the_directory),
@@ -422,6 +465,7 @@ int main(void)
         WITH_RIG(only_the_first_damaged_images_are_named),
         WITH_RIG(unsafe_and_linked_entries_of_an_archive_are_left_out),
         WITH_RIG(links_and_pipes_in_a_directory_are_left_out),
+        WITH_RIG(a_folder_that_became_a_link_is_not_followed),
         WITH_RIG(of_entries_with_one_name_the_last_counts),
         WITH_RIG(an_entry_of_very_many_bytes_is_passed_over),
         WITH_RIG(a_class_without_a_readable_training_image_is_named),

@@ -69,14 +69,24 @@ static void ranges_blanks_and_both_quotes_are_read(void **state)
              ", reduce_concat=[2])");
 }
 
-/* In the shorthand of the papers' figures: operation, kernel and input. */
+/* A candidate in the shorthand of the papers' figures: operation and kernel. */
+static const char *shorthand(uint32_t row)
+{
+    static const char *const names[][2] = {
+        { "s3", "sep_conv_3x3" }, { "s5", "sep_conv_5x5" }, { "d3", "dil_conv_3x3" },
+        { "d5", "dil_conv_5x5" }, { "sk", "skip_connect" }, { "mp", "max_pool_3x3" },
+        { "ap", "avg_pool_3x3" },
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (candidate(names[i][1]) == row)
+            return names[i][0];
+    return "?";
+}
+
+/* In shorthand, each with its input. */
 static void published_genotypes_are_those_of_the_papers(void **state)
 {
-    static const struct {
-        const char *shorthand, *name;
-    } operations[] = { { "s3", "sep_conv_3x3" }, { "s5", "sep_conv_5x5" }, { "d3", "dil_conv_3x3" },
-                       { "d5", "dil_conv_5x5" }, { "sk", "skip_connect" }, { "mp", "max_pool_3x3" },
-                       { "ap", "avg_pool_3x3" } };
     static const struct {
         const char *name, *pairs[CELL_KINDS];
     } rows[] = {
@@ -104,11 +114,9 @@ static void published_genotypes_are_those_of_the_papers(void **state)
             char text[64] = "";
 
             for (uint32_t e = 0; e < GENOTYPE_EDGES; e++)
-                for (size_t o = 0; o < sizeof operations / sizeof *operations; o++)
-                    if (candidate(operations[o].name) == g.cell[k].edge[e].candidate)
-                        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s,%u",
-                                 e > 0 ? " " : "", operations[o].shorthand,
-                                 g.cell[k].edge[e].input);
+                snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s,%u",
+                         e > 0 ? " " : "", shorthand(g.cell[k].edge[e].candidate),
+                         g.cell[k].edge[e].input);
             assert_string_equal(text, rows[i].pairs[k]);
             assert_int_equal(g.cell[k].concats, CELL_NODES);
         }
@@ -349,6 +357,29 @@ static void spaces_have_their_lists(void **state)
     assert_null(space_names[7]);
 }
 
+/* In the papers' shorthand, the 14 edges in order. */
+static void s1_has_its_candidates_edge_by_edge(void **state)
+{
+    static const char *const want[CELL_KINDS] = {
+        "sk,d3|sk,d5|sk,d5|sk,s3|sk,d3|mp,sk|sk,s3|sk,s3|sk,d3|sk,s3|mp,sk|sk,d3|d3,d5|d3,d5|",
+        "mp,ap|mp,d3|mp,ap|mp,ap|sk,d5|mp,ap|mp,s3|sk,d3|sk,d5|mp,ap|mp,ap|sk,d5|sk,d5|sk,d5|",
+    };
+    Space s;
+
+    (void)state;
+    assert_int_equal(space_parse("s1", &s, NULL), STATUS_OK);
+    for (int k = 0; k < CELL_KINDS; k++) {
+        char text[128] = "";
+
+        for (uint32_t e = 0; e < CELL_EDGES; e++)
+            for (uint32_t i = 0; i < s.edge[k][e].count; i++)
+                snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s",
+                         shorthand(s.edge[k][e].candidate[i]),
+                         i + 1 < s.edge[k][e].count ? "," : "|");
+        assert_string_equal(text, want[k]);
+    }
+}
+
 static void a_space_of_ones_own_may_differ_from_edge_to_edge(void **state)
 {
     Space s;
@@ -445,6 +476,7 @@ int main(void)
         cmocka_unit_test(betas_weigh_edges_but_not_candidates),
         cmocka_unit_test(weights_that_are_no_numbers_still_give_a_legal_genotype),
         cmocka_unit_test(spaces_have_their_lists),
+        cmocka_unit_test(s1_has_its_candidates_edge_by_edge),
         cmocka_unit_test(a_space_of_ones_own_may_differ_from_edge_to_edge),
         cmocka_unit_test(a_bad_space_is_refused),
         cmocka_unit_test(a_damaged_space_is_no_crash),

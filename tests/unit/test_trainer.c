@@ -55,7 +55,8 @@ void *__wrap_mmap64(void *at, size_t size, int protection, int flags, int fd, of
 
 /* ---- A run that is stopped while it evaluates ---- */
 
-static Log *evaluated; /* whose run is to be stopped while it evaluates */
+static Log *evaluated;      /* whose run is to be stopped while it evaluates */
+static unsigned views_seen; /* of its images, from then on */
 
 void __real_loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch,
                          float *ret_images, uint16_t *ret_labels, float *ret_targets);
@@ -65,8 +66,10 @@ void __wrap_loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batc
 void __wrap_loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch,
                          float *ret_images, uint16_t *ret_labels, float *ret_targets)
 {
-    if (evaluated != NULL && batch->split == SPLIT_VAL && evaluated->steps == evaluated->stop_at)
+    if (evaluated != NULL && batch->split == SPLIT_VAL && evaluated->steps == evaluated->stop_at) {
         atomic_store(&evaluated->stop, evaluated->request);
+        views_seen++;
+    }
     __real_loader_batch(loader, pool, batch, ret_images, ret_labels, ret_targets);
 }
 
@@ -153,6 +156,29 @@ static void a_run_stopped_anywhere_and_resumed_is_the_same_run(void **state)
     stop_and_resume(&spec, 4, STOP_IN_EPOCH, whole, &scratch); /* behind an evaluation */
     free(whole);
     scratch_remove(&scratch);
+}
+
+static void an_evaluation_stops_before_its_next_view(void **state)
+{
+    TrainSpec spec = tiny();
+    Pool *pool = pool_of(1);
+    Trainer *trainer;
+    Log *log = calloc(1, sizeof *log);
+
+    (void)state;
+    spec.test_views = TEST_VIEWS_FLIP_SHIFT;
+    trainer = trainer_of(&spec, pool);
+    log->stop_at = 4;
+    log->where = STOP_IN_EVALUATION;
+    log->request = STOP_CANCEL;
+    evaluated = log;
+    views_seen = 0;
+    assert_int_equal(observe(trainer, log, NULL), STATUS_STOPPED);
+    evaluated = NULL;
+    assert_int_equal(views_seen, 1);
+    free(log);
+    trainer_free(trainer);
+    pool_free(pool);
 }
 
 static void a_cancelled_run_writes_nothing(void **state)
@@ -464,6 +490,38 @@ static void a_run_that_diverges_in_its_last_step_does_not_finish(void **state)
     pool_free(pool);
 }
 
+/* Where nothing is evaluated, nobody has seen the weights before the checkpoint is written. */
+static void weights_that_are_not_finite_reach_no_checkpoint(void **state)
+{
+    const uint32_t images = data.test.images;
+    TrainSpec spec = tiny();
+    Pool *pool = pool_of(1);
+
+    (void)state;
+    spec.epochs = 1;
+    spec.data.val_images = 0;
+    data.test.images = 0;
+    for (int drained = 0; drained < 2; drained++) {
+        Trainer *trainer = trainer_of(&spec, pool);
+        Log *log = calloc(1, sizeof *log);
+        char want[ERROR_MESSAGE_MAX];
+        Error err = { 0 };
+
+        atomic_store(&log->stop, drained ? STOP_DRAIN : STOP_NO);
+        *weight_of(trainer, "layer4.1.bn1.running_var") = (real)NAN; /* no step reads it */
+        snprintf(want, sizeof want,
+                 "after step %d: the weight \"layer4.1.bn1.running_var\" is not finite",
+                 drained ? 0 : TRAIN / 16);
+        assert_int_equal(observe(trainer, log, &err), STATUS_DIVERGED);
+        assert_string_equal(error_message(&err), want);
+        assert_int_equal(log->epochs + log->drains, 0);
+        free(log);
+        trainer_free(trainer);
+    }
+    data.test.images = images;
+    pool_free(pool);
+}
+
 static void an_operation_without_a_name_is_found_behind_its_layer(void **state)
 {
     Graph g;
@@ -633,6 +691,43 @@ static void a_refused_checkpoint_leaves_the_trainer_as_it_was(void **state)
     scratch_remove(&scratch);
 }
 
+/* Takes a key out of a checkpoint's metadata by giving it a name that nobody asks for. */
+static void forget(const char *path, const char *key)
+{
+    size_t size;
+    uint8_t *bytes = bytes_of(path, &size), *at = memmem(bytes, size, key, strlen(key));
+
+    assert_non_null(at);
+    *at = 'x';
+    write_cut(path, bytes, size);
+    free(bytes);
+}
+
+static void a_parameter_younger_than_a_checkpoint_has_its_default_there(void **state)
+{
+    Scratch scratch = scratch_new();
+    const char *path = scratch_path(&scratch, "old");
+    TrainSpec spec = tiny(), other = tiny();
+    Pool *pool = pool_of(1);
+    Trainer *trainer = trainer_of(&spec, pool), *another;
+    Error err = { 0 };
+
+    (void)state;
+    assert_int_equal(trainer_save(trainer, path, NULL), STATUS_OK);
+    forget(path, "model.reduction");
+    assert_int_equal(trainer_restore(trainer, path, NULL), STATUS_OK);
+    set(&other.model, model_table, "reduction", 8);
+    another = trainer_of(&other, pool);
+    assert_int_equal(trainer_restore(another, path, &err), STATUS_INVALID);
+    assert_non_null(strstr(error_message(&err), "model.reduction"));
+    forget(path, "input.height");
+    assert_int_equal(trainer_restore(trainer, path, NULL), STATUS_INVALID);
+    trainer_free(another);
+    trainer_free(trainer);
+    pool_free(pool);
+    scratch_remove(&scratch);
+}
+
 /* ---- Memory ---- */
 
 static void the_estimate_is_what_is_taken(void **state)
@@ -704,6 +799,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loss_falls),
         cmocka_unit_test(a_run_stopped_anywhere_and_resumed_is_the_same_run),
+        cmocka_unit_test(an_evaluation_stops_before_its_next_view),
         cmocka_unit_test(a_cancelled_run_writes_nothing),
         cmocka_unit_test(an_observers_failure_ends_the_run),
         cmocka_unit_test(steps_follow_from_images_batches_and_epochs),
@@ -717,11 +813,13 @@ int main(void)
         cmocka_unit_test(a_poisoned_weight_is_found),
         cmocka_unit_test(a_poisoned_statistic_is_found_in_evaluation),
         cmocka_unit_test(a_run_that_diverges_in_its_last_step_does_not_finish),
+        cmocka_unit_test(weights_that_are_not_finite_reach_no_checkpoint),
         cmocka_unit_test(an_operation_without_a_name_is_found_behind_its_layer),
         cmocka_unit_test(a_batch_of_one_image_gives_a_norm_one_value),
         cmocka_unit_test(more_images_than_there_are_are_refused),
         cmocka_unit_test(a_group_that_fits_no_trained_weight_is_refused),
         cmocka_unit_test(a_refused_checkpoint_leaves_the_trainer_as_it_was),
+        cmocka_unit_test(a_parameter_younger_than_a_checkpoint_has_its_default_there),
         cmocka_unit_test(the_estimate_is_what_is_taken),
         cmocka_unit_test(no_step_and_no_evaluation_allocates),
     };
