@@ -111,7 +111,8 @@ const float *explainer_std(const Explainer *e)
     return e->network.std;
 }
 
-/* Plans for `layer` unless that is the plan at hand. */
+/* Plans for `layer` unless that is the plan at hand. Not every layer leads to the logits: an
+ * auxiliary head's do not. */
 static Status plan_layer(Explainer *e, NodeId layer, Error *err)
 {
     PlanSpec spec = {
@@ -126,7 +127,11 @@ static Status plan_layer(Explainer *e, NodeId layer, Error *err)
     s = plan_init(&plan, &e->network.graph, &spec, err);
     if (s != STATUS_OK)
         return s;
-    s = arena_init(&arena, plan.bytes, err);
+    if (!plan.node[layer].wants)
+        s = error_at(err, STATUS_INVALID, "/layer",
+                     "the class scores do not depend on that layer: it has no heat map");
+    else
+        s = arena_init(&arena, plan.bytes, err);
     if (s != STATUS_OK) {
         plan_clear(&plan);
         return s;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LIST_BYTES = 200 };
+enum { LIST_BYTES = 230 }; /* what an error message has room for after its first words */
 
 /* Where the parser stands, and whether anything was wrong so far (err may be NULL). */
 typedef struct Parse {

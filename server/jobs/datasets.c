@@ -1,8 +1,8 @@
 /*
- * An entry is a name and its forms: the set in its default size, and in others that jobs asked for.
- * A form is asked for by setting its turn; the thread takes the lowest turn, reads without the
- * lock, and writes down what came of it. An open form never changes again, so it is read without
- * the lock.
+ * An entry is a name and its forms: the set in its default size, in others that jobs asked for, and
+ * in one more for pictures. A form is asked for by setting its turn; the thread takes the lowest
+ * turn, reads without the lock, and writes down what came of it. An open form never changes again,
+ * so it is read without the lock; that of pictures is replaced by the thread that draws them.
  *
  * A failure is told once, to whoever asked; the next one who asks makes it be tried again. (What
  * nobody asked for, at start, is logged and counts as told.)
@@ -54,7 +54,7 @@ static Status add(Datasets *datasets, const char *spec, Error *err)
     entry->path = strdup(spec + length + 1);
     if (entry->path == NULL)
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate a path");
-    entry->forms = 1;
+    entry->forms = FORM_JOBS;
     datasets->count++;
     return STATUS_OK;
 }
@@ -105,7 +105,7 @@ Status datasets_new(const char *const *specs, size_t count, Datasets **ret, Erro
     pthread_cond_init(&datasets->change, &monotonic);
     pthread_condattr_destroy(&monotonic);
     snprintf(datasets->entry[0].name, DATASET_NAME_MAX, "shapes");
-    datasets->entry[0].forms = 1;
+    datasets->entry[0].forms = FORM_JOBS;
     datasets->count = 1;
     for (size_t i = 0; i < count && s == STATUS_OK; i++)
         s = add(datasets, specs[i], err);
@@ -141,8 +141,8 @@ void datasets_open_all(Datasets *datasets, const char *cache)
         datasets->cache = strdup(cache);
     pthread_mutex_lock(&datasets->lock);
     for (size_t i = 0; i < datasets->count; i++) {
-        want(datasets, &datasets->entry[i].form[0]);
-        datasets->entry[i].form[0].told = true;
+        want(datasets, &datasets->entry[i].form[FORM_DEFAULT]);
+        datasets->entry[i].form[FORM_DEFAULT].told = true;
     }
     pthread_mutex_unlock(&datasets->lock);
 }
@@ -181,6 +181,12 @@ void datasets_free(Datasets *datasets)
 
 /* --- asking --- */
 
+static Status busy(const Entry *entry, Error *err)
+{
+    return error_set(err, STATUS_BUSY, "data set \"%s\" is being read: try again in a moment",
+                     entry->name);
+}
+
 /* One form, asked for where it is not there; with the lock held. */
 static Status take(Datasets *datasets, Entry *entry, Form *form, const Dataset **ret, Error *err)
 {
@@ -198,35 +204,62 @@ static Status take(Datasets *datasets, Entry *entry, Form *form, const Dataset *
     if (form->turn == 0)
         want(datasets, form);
     form->told = false;
-    return error_set(err, STATUS_BUSY, "data set \"%s\" is being read: try again in a moment",
-                     entry->name);
+    return busy(entry, err);
 }
 
 /* The form of that size; where there is none yet, a new one, or the place of one that failed. With
  * the lock held. */
-static Form *form_of(Entry *entry, uint32_t size)
+static Status form_of(Entry *entry, uint32_t size, Form **ret, Error *err)
 {
     Form *free_form = NULL;
 
-    for (uint32_t i = 1; i < entry->forms; i++) {
-        if (entry->form[i].size == size)
-            return &entry->form[i];
+    for (uint32_t i = FORM_JOBS; i < entry->forms; i++) {
+        if (entry->form[i].size == size) {
+            *ret = &entry->form[i];
+            return STATUS_OK;
+        }
         if (entry->form[i].dataset == NULL && entry->form[i].turn == 0)
             free_form = &entry->form[i];
     }
-    if (entry->forms < 1 + DATASET_FORMS_MAX)
+    if (entry->forms < FORMS_MAX)
         free_form = &entry->form[entry->forms++];
-    if (free_form != NULL)
-        *free_form = (Form){ .size = size };
-    return free_form;
+    if (free_form == NULL)
+        return error_at(err, STATUS_INVALID, "/image_size",
+                        "data set \"%s\" is open in %d sizes already, and no more are kept until "
+                        "the daemon is started again",
+                        entry->name, 1 + DATASET_FORMS_MAX);
+    *free_form = (Form){ .size = size };
+    *ret = free_form;
+    return STATUS_OK;
 }
 
-static Status take_size(Datasets *datasets, Entry *entry, uint32_t size, const Dataset **ret,
-                        Error *err)
+/* A job's form of that size, or the one place that is there for pictures: nobody but their thread
+ * looks at what it held before. With the lock held. */
+static Status picture_form_of(Entry *entry, uint32_t size, Form **ret, Error *err)
+{
+    Form *form = &entry->form[FORM_PICTURES];
+
+    for (uint32_t i = FORM_JOBS; i < entry->forms; i++)
+        if (entry->form[i].size == size && entry->form[i].dataset != NULL)
+            form = &entry->form[i];
+    if (form->size != size && form->turn != 0)
+        return busy(entry, err);
+    if (form->size != size) {
+        dataset_free(form->dataset);
+        *form = (Form){ .size = size };
+    }
+    *ret = form;
+    return STATUS_OK;
+}
+
+typedef Status (*FormOf)(Entry *entry, uint32_t size, Form **ret, Error *err);
+
+static Status take_size(Datasets *datasets, Entry *entry, uint32_t size, FormOf of,
+                        const Dataset **ret, Error *err)
 {
     const Dataset *d = NULL;
-    Form *form;
-    Status s = take(datasets, entry, &entry->form[0], &d, err);
+    Form *form = NULL;
+    Status s = take(datasets, entry, &entry->form[FORM_DEFAULT], &d, err);
 
     if (s != STATUS_OK)
         return s;
@@ -238,16 +271,12 @@ static Status take_size(Datasets *datasets, Entry *entry, uint32_t size, const D
         return error_at(err, STATUS_INVALID, "/image_size",
                         "data set \"%s\" has images of %ux%u: only folders of images are resized",
                         entry->name, d->height, d->width);
-    form = form_of(entry, size);
-    if (form == NULL)
-        return error_at(err, STATUS_INVALID, "/image_size",
-                        "data set \"%s\" is open in %d sizes already, and no more are kept",
-                        entry->name, 1 + DATASET_FORMS_MAX);
-    return take(datasets, entry, form, ret, err);
+    s = of(entry, size, &form, err);
+    return s == STATUS_OK ? take(datasets, entry, form, ret, err) : s;
 }
 
-Status datasets_find(Datasets *datasets, const char *name, uint32_t image_size, const Dataset **ret,
-                     Error *err)
+static Status find_size(Datasets *datasets, const char *name, uint32_t size, FormOf of,
+                        const Dataset **ret, Error *err)
 {
     Entry *entry = find(datasets, name);
     Status s;
@@ -255,9 +284,21 @@ Status datasets_find(Datasets *datasets, const char *name, uint32_t image_size, 
     if (entry == NULL)
         return unknown(datasets, name, err);
     pthread_mutex_lock(&datasets->lock);
-    s = take_size(datasets, entry, image_size, ret, err);
+    s = take_size(datasets, entry, size, of, ret, err);
     pthread_mutex_unlock(&datasets->lock);
     return s;
+}
+
+Status datasets_find(Datasets *datasets, const char *name, uint32_t image_size, const Dataset **ret,
+                     Error *err)
+{
+    return find_size(datasets, name, image_size, form_of, ret, err);
+}
+
+Status datasets_find_pictures(Datasets *datasets, const char *name, uint32_t image_size,
+                              const Dataset **ret, Error *err)
+{
+    return find_size(datasets, name, image_size, picture_form_of, ret, err);
 }
 
 bool datasets_loading(Datasets *datasets)
@@ -319,7 +360,7 @@ bool datasets_watch(Datasets *datasets, uint64_t generation, void (*ready)(void 
 
 DatasetLook datasets_look(Datasets *datasets, size_t i)
 {
-    const Form *form = &datasets->entry[i].form[0];
+    const Form *form = &datasets->entry[i].form[FORM_DEFAULT];
     DatasetLook look;
 
     pthread_mutex_lock(&datasets->lock);

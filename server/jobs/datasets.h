@@ -41,6 +41,10 @@ void datasets_free(Datasets *datasets); /* NULL is fine; nothing of it may be in
  */
 CHECKED Status datasets_find(Datasets *datasets, const char *name, uint32_t image_size,
                              const Dataset **ret, Error *err);
+/* The same for the one thread that draws pictures, which may ask for any number of sizes: it takes
+ * no place away from jobs, and *ret lives until its next call. */
+CHECKED Status datasets_find_pictures(Datasets *datasets, const char *name, uint32_t image_size,
+                                      const Dataset **ret, Error *err);
 
 /* Something asked for has not been read yet. */
 bool datasets_loading(Datasets *datasets);

@@ -15,10 +15,13 @@ typedef struct Form {
     Dataset *dataset; /* NULL: not open */
 } Form;
 
+/* The default size, the one that pictures were last asked for in, and those of jobs. */
+enum { FORM_DEFAULT, FORM_PICTURES, FORM_JOBS, FORMS_MAX = FORM_JOBS + DATASET_FORMS_MAX };
+
 typedef struct Entry {
     char name[DATASET_NAME_MAX];
-    char *path;                       /* NULL: generated */
-    Form form[1 + DATASET_FORMS_MAX]; /* guarded by the lock; the first is the default */
+    char *path;           /* NULL: generated */
+    Form form[FORMS_MAX]; /* guarded by the lock */
     uint32_t forms;
 } Entry;
 

@@ -18,7 +18,7 @@ static Status find_dataset(const SheetRequest *r, Datasets *datasets, const Data
             continue;
         if (look.error[0] != '\0') /* a picture is no reason to try again */
             return error_set(err, STATUS_INVALID, "%s", look.error);
-        return datasets_find(datasets, r->dataset, r->image_size, ret, err);
+        return datasets_find_pictures(datasets, r->dataset, r->image_size, ret, err);
     }
     return error_set(err, STATUS_NOT_FOUND, "there is no data set \"%s\"", r->dataset);
 }

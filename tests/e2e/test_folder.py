@@ -84,6 +84,14 @@ class Folder(harness.Case):
         self.assert_problem(server.post('jobs', evaluate), 422, '/params/image_size')
         preview = server.get('datasets/tree/preview.png?image_size=48&images=4&scale=1')
         self.assertEqual((preview.status, preview.headers.get_content_type()), (200, 'image/png'))
+        for size in range(8, 16):  # pictures in any number of sizes leave jobs theirs
+            for _ in range(200):
+                preview = server.get(f'datasets/tree/preview.png?image_size={size}&images=1&scale=1')
+                if preview.status != 503:
+                    break
+                time.sleep(harness.POLL_S)
+            self.assertEqual(preview.status, 200, preview.body)
+        self.assertEqual(server.post('jobs?dry_run=1', self.job('tree', image_size=24)).status, 200)
 
     def test_cache(self):
         """what was decoded is kept: the second start gives the same bits"""

@@ -150,6 +150,19 @@ class Journey(harness.Case):
         self.assert_problem(self.server.get('jobs/999/heatmaps/0.png'), 404)
         self.assert_alive(self.server)
 
+    def test_layers_beside_the_path(self):
+        """an auxiliary head's layers, which the class scores do not depend on, have no heat map"""
+        model = {'name': 'genotype', 'cells': 3, 'channels': 4, 'auxiliary': 0.4}
+        job_id, _ = self.trained(train_images=8, epochs=1, model=model, test_images=8, batch_size=8)
+        for layer in self.server.get(f'jobs/{job_id}/layers').json()['items']:
+            name = layer['name']
+            answer = self.server.get(f'jobs/{job_id}/heatmaps/0.npy?layer={urllib.parse.quote(name)}')
+            if len(layer['shape']) == 3 and not name.startswith('auxiliary_head'):
+                self.assertEqual(npy_array(answer.body)[0], tuple(layer['shape'][:2]), name)
+            else:
+                self.assert_problem(answer, 422, '/layer')
+        self.assert_alive(self.server)
+
     def test_evaluate(self):
         """an evaluate job of the checkpoint gives the accuracy of the last epoch"""
         job_id, job = self.trained(epochs=2)
