@@ -177,7 +177,8 @@ NodeId graph_node_of(Graph *graph, const char *op, const char *name, const NodeI
     if (id == NODE_NONE)
         return id;
     add_weights(graph, id);
-    if (name[0] != '\0' && inputs > 0) /* a parameter is no place to look at */
+    /* A parameter is no place to look at, nor is what has no gradient. */
+    if (name[0] != '\0' && inputs > 0 && (node.op->flags & OP_CONSTANT) == 0)
         graph_layer(graph, name, id);
     return id;
 }

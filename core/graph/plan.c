@@ -1,8 +1,7 @@
 /*
  * Time runs 0..nodes-1 through forward, then backward the other way: node i's backward happens at
  * 2*nodes-1-i. Every activation, gradient and saved array becomes a Buffer with a first and a last
- * moment of use. Buffers are placed largest first at the lowest offset that is free for their whole
- * life: simple, deterministic, and near the optimum for networks that are mostly chains.
+ * moment of use, and pack.c places them.
  *
  * Sharing is decided before placing: a node whose operation may run in place takes over its input's
  * buffer if nobody needs the input's value afterwards; the same for gradients.
@@ -15,11 +14,8 @@
 
 #include "core/base/arena.h"
 #include "core/base/checked.h"
-
-typedef struct Buffer {
-    size_t bytes, offset;
-    uint32_t first, last;
-} Buffer;
+#include "core/graph/fuse.h"
+#include "core/graph/pack.h"
 
 /* Working state of plan_init(). Buffers: [0,n) activations, [n,2n) gradients, [2n,3n) saved. */
 typedef struct Planner {
@@ -31,6 +27,7 @@ typedef struct Planner {
         *owner; /* [2n] whose buffer an activation or gradient lies in; itself, or an earlier one */
     uint32_t *last_use; /* [n] last moment an activation's value is read */
     uint32_t *writers;  /* [n] edges that write a node's gradient */
+    uint32_t *readers;  /* [n] of a node's value */
 } Planner;
 
 static uint32_t backward_time(const Planner *p, NodeId i)
@@ -57,50 +54,74 @@ static bool weights_want(const Planner *p, const OpShapes *s)
     return false;
 }
 
-/* Shapes for the plan's number of images, checked against overflow. */
+/* The shapes of a step for the plan's number of images, checked against overflow. */
+static Status shape_step(Planner *p, NodeId i, Error *err)
+{
+    NodePlan *np = &p->plan->node[i];
+    Shape in[OP_INPUTS_MAX];
+
+    for (uint32_t k = 0; k < np->inputs; k++)
+        in[k] = p->plan->node[np->input[k]].shapes.out;
+    return np->op->shape(np->value, in, np->inputs, &np->shapes, err);
+}
+
+/* Shapes of all nodes: also of those that a later step computes. */
 static Status shapes(Planner *p, Error *err)
 {
-    Plan *plan = p->plan;
-
     for (NodeId i = 0; i < p->n; i++) {
-        const Node *node = &p->graph->node[i];
-        Shape in[OP_INPUTS_MAX];
-        Status s;
+        Status s = STATUS_OK;
 
-        if (node->op == NULL) {
-            plan->node[i].shapes.out = graph_shape(p->graph, i, plan->spec.images);
-            continue;
-        }
-        for (uint32_t k = 0; k < node->inputs; k++)
-            in[k] = plan->node[node->input[k]].shapes.out;
-        s = node->op->shape(node->value, in, node->inputs, &plan->node[i].shapes, err);
+        if (p->graph->node[i].op == NULL)
+            p->plan->node[i].shapes.out = graph_shape(p->graph, i, p->plan->spec.images);
+        else
+            s = shape_step(p, i, err);
         if (s != STATUS_OK)
             return s;
     }
     return STATUS_OK;
 }
 
-/* Which nodes run, which gradients are wanted, which backward passes happen. */
-static void mark(Planner *p)
+/* Which nodes run. */
+static void mark_runs(Planner *p)
+{
+    Plan *plan = p->plan;
+
+    for (NodeId i = p->n; i-- > 0;) {
+        NodePlan *np = &plan->node[i];
+
+        np->runs = np->runs || is_kept(&plan->spec, i);
+        for (uint32_t k = 0; np->runs && k < np->inputs; k++)
+            plan->node[np->input[k]].runs = true;
+    }
+}
+
+/* Steps of several nodes, and what they need. */
+static Status fuse(Planner *p, Error *err)
+{
+    NodePlan *node = p->plan->node;
+    Status s = STATUS_OK;
+
+    for (NodeId i = 0; i < p->n; i++)
+        p->readers[i] = is_kept(&p->plan->spec, i);
+    fuse_steps(p->graph, node, p->readers);
+    for (NodeId i = 0; i < p->n && s == STATUS_OK; i++)
+        if (node[i].op != p->graph->node[i].op && node[i].op != NULL)
+            s = shape_step(p, i, err);
+    return s;
+}
+
+/* Which gradients are wanted, which backward passes happen. */
+static void mark_gradients(Planner *p)
 {
     Plan *plan = p->plan;
     const PlanSpec *spec = &plan->spec;
 
-    for (NodeId i = p->n; i-- > 0;) {
-        NodePlan *np = &plan->node[i];
-        const Node *node = &p->graph->node[i];
-
-        np->runs = np->runs || is_kept(spec, i);
-        for (uint32_t k = 0; np->runs && k < node->inputs; k++)
-            plan->node[node->input[k]].runs = true;
-    }
     for (NodeId i = 0; i < p->n; i++) {
         NodePlan *np = &plan->node[i];
-        const Node *node = &p->graph->node[i];
 
         np->wants = i == spec->gradient_to || weights_want(p, &np->shapes);
-        for (uint32_t k = 0; k < node->inputs && (node->op->flags & OP_CONSTANT) == 0; k++)
-            np->wants = np->wants || plan->node[node->input[k]].wants;
+        for (uint32_t k = 0; k < np->inputs && (np->op->flags & OP_CONSTANT) == 0; k++)
+            np->wants = np->wants || plan->node[np->input[k]].wants;
     }
     for (NodeId i = 0; i < p->n; i++) /* only what the output depends on has a gradient */
         if (i > spec->output)
@@ -109,19 +130,32 @@ static void mark(Planner *p)
         p->writers[spec->output] = 1; /* the caller's seed */
     for (NodeId i = spec->output + 1; i-- > 0;) {
         NodePlan *np = &plan->node[i];
-        const Node *node = &p->graph->node[i];
 
         np->wants = np->wants && p->writers[i] > 0;
-        if (!np->wants || node->op == NULL || (node->op->flags & OP_CONSTANT) != 0)
+        if (!np->wants || np->op == NULL || (np->op->flags & OP_CONSTANT) != 0)
             continue;
         np->backward = weights_want(p, &np->shapes);
-        for (uint32_t k = 0; k < node->inputs; k++) {
-            if (!plan->node[node->input[k]].wants)
+        for (uint32_t k = 0; k < np->inputs; k++) {
+            if (!plan->node[np->input[k]].wants)
                 continue;
             np->backward = true;
-            np->accumulate[k] = p->writers[node->input[k]]++ > 0;
+            np->accumulate[k] = p->writers[np->input[k]]++ > 0;
         }
     }
+}
+
+/* Whether backward() of a step reads its input k. */
+static bool reads_again(const Planner *p, const NodePlan *np, uint32_t k)
+{
+    unsigned flags = np->op->flags;
+
+    if ((flags & OP_NEEDS_INPUT) != 0 || ((flags & OP_NEEDS_REST) != 0 && k > 0) ||
+        ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && weights_want(p, &np->shapes)))
+        return true;
+    for (uint32_t other = 0; other < np->inputs && (flags & OP_PRODUCT) != 0; other++)
+        if ((other == 0) != (k == 0) && p->plan->node[np->input[other]].wants)
+            return true;
+    return false;
 }
 
 /* The last moment that each activation is read, in either direction. */
@@ -130,7 +164,6 @@ static void uses(Planner *p)
     const Plan *plan = p->plan;
 
     for (NodeId i = 0; i < p->n; i++) {
-        const Node *node = &p->graph->node[i];
         const NodePlan *np = &plan->node[i];
         unsigned flags;
 
@@ -138,20 +171,17 @@ static void uses(Planner *p)
             p->last_use[i] = i;
         if (is_kept(&plan->spec, i))
             p->last_use[i] = 2 * p->n;
-        if (node->op == NULL || !np->runs)
+        if (np->op == NULL || !np->runs)
             continue;
-        flags = node->op->flags;
+        flags = np->op->flags;
         if (np->backward && (flags & OP_NEEDS_OUTPUT) != 0 && p->last_use[i] < backward_time(p, i))
             p->last_use[i] = backward_time(p, i);
-        for (uint32_t k = 0; k < node->inputs; k++) {
-            uint32_t *last = &p->last_use[node->input[k]];
-            bool again = np->backward &&
-                         ((flags & OP_NEEDS_INPUT) != 0 ||
-                          ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && weights_want(p, &np->shapes)));
+        for (uint32_t k = 0; k < np->inputs; k++) {
+            uint32_t *last = &p->last_use[np->input[k]];
 
             if (*last < i)
                 *last = i;
-            if (again && *last < backward_time(p, i))
+            if (np->backward && reads_again(p, np, k) && *last < backward_time(p, i))
                 *last = backward_time(p, i);
         }
     }
@@ -166,22 +196,21 @@ static void extend(Buffer *b, uint32_t first, uint32_t last)
 static void place_activations(Planner *p)
 {
     for (NodeId i = 0; i < p->n; i++) {
-        const Node *node = &p->graph->node[i];
         const NodePlan *np = &p->plan->node[i];
-        NodeId from = node->input[0];
+        NodeId from = np->input[0];
 
         p->owner[i] = i;
         if (!np->runs)
             continue;
-        if (node->inputs > 0 && (node->op->flags & OP_INPLACE) != 0 && p->last_use[from] <= i &&
-            p->graph->node[from].op != NULL) {
+        if (np->inputs > 0 && (np->op->flags & OP_INPLACE) != 0 && p->last_use[from] <= i &&
+            p->plan->node[from].op != NULL) {
             p->owner[i] = p->owner[from];
             extend(&p->buffer[p->owner[i]], i, p->last_use[i]);
             continue;
         }
         /* Inputs are written before forward begins: they live from its first moment. */
         p->buffer[i] = (Buffer){ .bytes = shape_count(&np->shapes.out) * sizeof(real),
-                                 .first = node->op == NULL ? 0 : i,
+                                 .first = np->op == NULL ? 0 : i,
                                  .last = p->last_use[i] };
     }
 }
@@ -192,7 +221,6 @@ static void place_gradients(Planner *p)
     const PlanSpec *spec = &p->plan->spec;
 
     for (NodeId i = spec->output + 1; i-- > 0;) {
-        const Node *node = &p->graph->node[i];
         const NodePlan *np = &p->plan->node[i];
         Buffer *mine;
 
@@ -206,14 +234,13 @@ static void place_gradients(Planner *p)
         extend(mine, mine->first, i == spec->gradient_to ? 2 * p->n : backward_time(p, i));
         if (!np->backward)
             continue;
-        for (uint32_t k = 0; k < node->inputs; k++) {
-            NodeId from = node->input[k];
+        for (uint32_t k = 0; k < np->inputs; k++) {
+            NodeId from = np->input[k];
             const NodePlan *to = &p->plan->node[from];
 
             if (!to->wants || np->accumulate[k])
                 continue;
-            if (k == 0 && (node->op->flags & OP_GRADIENT_INPLACE) != 0 && p->writers[from] == 1 &&
-                i != spec->gradient_to) {
+            if (k == 0 && (np->op->flags & OP_GRADIENT_INPLACE) != 0 && i != spec->gradient_to) {
                 p->owner[p->n + from] = p->owner[p->n + i];
                 continue;
             }
@@ -239,76 +266,28 @@ static void place_saved(Planner *p, size_t *ret_scratch)
     }
 }
 
-static int larger_first(const void *a, const void *b)
-{
-    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
-
-    if (x->bytes != y->bytes)
-        return x->bytes > y->bytes ? -1 : 1;
-    return x < y ? -1 : x > y;
-}
-
-/* A placed buffer, with what placing others asks about it side by side in memory. */
-typedef struct Placed {
-    size_t offset, end;
-    uint32_t first, last;
-} Placed;
-
-/* The lowest offset where `size` bytes are free while `b` lives. `placed` is sorted by offset. */
-static size_t free_offset(const Buffer *b, size_t size, const Placed *placed, size_t count)
-{
-    size_t offset = 0;
-
-    for (size_t k = 0; k < count && placed[k].offset < offset + size; k++)
-        if (placed[k].end > offset && placed[k].first <= b->last && b->first <= placed[k].last)
-            offset = placed[k].end;
-    return offset;
-}
-
-static void insert(Placed *placed, size_t count, const Placed *one)
-{
-    size_t at = count;
-
-    for (; at > 0 && placed[at - 1].offset > one->offset; at--)
-        placed[at] = placed[at - 1];
-    placed[at] = *one;
-}
-
-/* Gives every buffer its offset; returns the total. Room for 3n each in `order` and `placed`. */
-static size_t pack(Planner *p, Buffer **order, Placed *placed)
-{
-    size_t total = 0, count = 0;
-
-    for (uint32_t i = 0; i < 3 * p->n; i++)
-        if (p->buffer[i].bytes > 0)
-            order[count++] = &p->buffer[i];
-    qsort(order, count, sizeof *order, larger_first);
-    for (size_t i = 0; i < count; i++) {
-        Buffer *b = order[i];
-        size_t size = arena_round(b->bytes);
-
-        b->offset = free_offset(b, size, placed, i);
-        insert(placed, i, &(Placed){ b->offset, b->offset + size, b->first, b->last });
-        if (b->offset + size > total)
-            total = b->offset + size;
-    }
-    return total;
-}
-
-static Status planner_run(Planner *p, Buffer **order, Placed *placed, Error *err)
+static Status planner_run(Planner *p, Error *err)
 {
     Plan *plan = p->plan;
     size_t scratch = 0;
-    Status s = shapes(p, err);
+    Status s;
 
+    fuse_none(p->graph, plan->node);
+    s = shapes(p, err);
+    if (s == STATUS_OK) {
+        mark_runs(p);
+        s = fuse(p, err);
+    }
     if (s != STATUS_OK)
         return s;
-    mark(p);
+    mark_gradients(p);
     uses(p);
     place_activations(p);
     place_gradients(p);
     place_saved(p, &scratch);
-    plan->scratch = pack(p, order, placed);
+    s = pack_buffers(p->buffer, 3 * (size_t)p->n, &plan->scratch, err);
+    if (s != STATUS_OK)
+        return s;
     plan->bytes = plan->scratch + arena_round(scratch);
     for (NodeId i = 0; i < p->n; i++) {
         NodePlan *np = &plan->node[i];
@@ -336,19 +315,17 @@ Status plan_init(Plan *plan, const Graph *graph, const PlanSpec *spec, Error *er
         .owner = calloc(2 * (size_t)n, sizeof *p.owner),
         .last_use = calloc(n, sizeof *p.last_use),
         .writers = calloc(n, sizeof *p.writers),
+        .readers = calloc(n, sizeof *p.readers),
     };
-    Buffer **order = calloc(3 * (size_t)n, sizeof *order);
-    Placed *placed = calloc(3 * (size_t)n, sizeof *placed);
     Status s;
 
     assert(spec->output < n && spec->images > 0);
     if (made.node == NULL || p.buffer == NULL || p.owner == NULL || p.last_use == NULL ||
-        p.writers == NULL || order == NULL || placed == NULL)
+        p.writers == NULL || p.readers == NULL)
         s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a plan");
     else
-        s = planner_run(&p, order, placed, err);
-    free(placed);
-    free(order);
+        s = planner_run(&p, err);
+    free(p.readers);
     free(p.writers);
     free(p.last_use);
     free(p.owner);

@@ -4,11 +4,13 @@
  *
  * A plan is for a fixed number of images and a purpose (PlanSpec). Activations, gradients and what
  * operations save share memory when their lifetimes do not meet; an operation runs in place where
- * its row and its neighbours allow it. A plan depends on shapes alone. Making one takes no tensor
- * memory; plan_bind() gives it some, which several plans may share, one at a time. Owned by one
- * thread at a time; the graph is borrowed.
+ * its row and its neighbours allow it; and nodes that nobody looks between become one step. A plan
+ * depends on shapes alone. Making one takes no tensor memory; plan_bind() gives it some, which
+ * several plans may share, one at a time. Owned by one thread at a time; the graph is borrowed.
  */
 #pragma once
+
+#include <stdio.h>
 
 #include "core/graph/graph.h"
 
@@ -25,6 +27,15 @@ typedef struct PlanSpec {
 } PlanSpec;
 
 typedef struct NodePlan {
+    /* What is executed at this node's place: its own operation, or one that does several nodes'
+     * work and stands at the last of them. NULL: an input, or a later step computes this node. */
+    const Op *op;
+    const double *value; /* of the graph, borrowed */
+    uint32_t inputs;
+    NodeId input[OP_INPUTS_MAX];
+    uint32_t first_weight;
+    NodeId step; /* the node at whose place this one is computed: itself, or a later one */
+
     bool runs;                      /* forward is needed */
     bool backward;                  /* backward is needed */
     bool wants;                     /* its output's gradient is computed */
@@ -51,6 +62,13 @@ void plan_bind(Plan *plan, void *memory);
 
 /* Values of an input, the output or a kept node. */
 Tensor plan_tensor(const Plan *plan, NodeId node);
+/*
+ * A table for people: each step's operation, output, the megabytes (10^6) of its output and of what
+ * forward reads and writes, the millions of FLOPs of forward, the directions it runs in, and
+ * the nodes that it stands for. The plan need not be bound.
+ */
+void plan_print(const Plan *plan, FILE *out);
+
 /* Gradient of the output (to be written before run_backward()) or of gradient_to (to be read
  * after). */
 Tensor plan_gradient(const Plan *plan, NodeId node);

@@ -1,4 +1,4 @@
-/* Nodes in their order, then back. An OpCall is put together anew for each: pointers only, no
+/* Steps in their order, then back. An OpCall is put together anew for each: pointers only, no
  * state. */
 #include "core/graph/run.h"
 
@@ -13,24 +13,23 @@ typedef struct Bound {
 
 static void bind(const Plan *plan, const RunContext *context, NodeId i, Bound *ret)
 {
-    const Node *node = &plan->graph->node[i];
     const NodePlan *np = &plan->node[i];
 
-    for (uint32_t k = 0; k < node->inputs; k++)
-        ret->in[k] = plan_tensor(plan, node->input[k]);
+    for (uint32_t k = 0; k < np->inputs; k++)
+        ret->in[k] = plan_tensor(plan, np->input[k]);
     for (uint32_t k = 0; k < np->shapes.weights; k++)
-        ret->weight[k] = context->weights + plan->graph->weight[node->first_weight + k].offset;
+        ret->weight[k] = context->weights + plan->graph->weight[np->first_weight + k].offset;
     ret->call = (OpCall){
         .pool = context->pool,
         .kernels = context->kernels,
-        .value = node->value,
+        .value = np->value,
         .training = plan->spec.training,
         .keep_statistics = context->keep_statistics,
         .seed = context->seed,
         .step = context->step,
         .node = i,
         .progress = context->progress,
-        .inputs = node->inputs,
+        .inputs = np->inputs,
         .in = ret->in,
         .out = plan_tensor(plan, i),
         .weight = ret->weight,
@@ -44,10 +43,10 @@ static bool node_forward(const Plan *plan, const RunContext *context, NodeId i)
 {
     Bound bound;
 
-    if (!plan->node[i].runs || plan->graph->node[i].op == NULL)
+    if (!plan->node[i].runs || plan->node[i].op == NULL)
         return false;
     bind(plan, context, i, &bound);
-    plan->graph->node[i].op->forward(&bound.call);
+    plan->node[i].op->forward(&bound.call);
     return true;
 }
 
@@ -56,6 +55,15 @@ void run_forward(const Plan *plan, const RunContext *context)
     assert(plan->memory != NULL);
     for (NodeId i = 0; i < plan->graph->nodes; i++)
         (void)node_forward(plan, context, i);
+}
+
+/* The first of the nodes that the step at i computes. */
+static NodeId first_of(const Plan *plan, NodeId i)
+{
+    for (NodeId j = 0; j < i; j++)
+        if (plan->node[j].step == i)
+            return j;
+    return i;
 }
 
 NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
@@ -73,7 +81,7 @@ NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
         count = shape_count(&out.shape);
         for (size_t k = 0; k < count; k++)
             if (!isfinite(out.data[k]))
-                return i;
+                return first_of(plan, i);
     }
     return NODE_NONE;
 }
@@ -81,7 +89,6 @@ NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
 void run_backward(const Plan *plan, const RunContext *context)
 {
     for (NodeId i = plan->spec.output + 1; i-- > 0;) {
-        const Node *node = &plan->graph->node[i];
         const NodePlan *np = &plan->node[i];
         Bound bound;
 
@@ -89,16 +96,16 @@ void run_backward(const Plan *plan, const RunContext *context)
             continue;
         bind(plan, context, i, &bound);
         bound.call.out_gradient = plan_gradient(plan, i).data;
-        for (uint32_t k = 0; k < node->inputs; k++) {
-            if (!plan->node[node->input[k]].wants)
+        for (uint32_t k = 0; k < np->inputs; k++) {
+            if (!plan->node[np->input[k]].wants)
                 continue;
-            bound.call.in_gradient[k] = plan_gradient(plan, node->input[k]).data;
+            bound.call.in_gradient[k] = plan_gradient(plan, np->input[k]).data;
             bound.call.accumulate[k] = np->accumulate[k];
         }
         for (uint32_t k = 0; k < np->shapes.weights; k++)
             if ((plan->spec.gradients >> np->shapes.weight[k].role & 1) != 0)
                 bound.call.weight_gradient[k] =
-                    context->gradients + plan->graph->weight[node->first_weight + k].offset;
-        node->op->backward(&bound.call);
+                    context->gradients + plan->graph->weight[np->first_weight + k].offset;
+        np->op->backward(&bound.call);
     }
 }

@@ -19,8 +19,8 @@ typedef struct RunContext {
 /* The caller has written the plan's inputs. */
 void run_forward(const Plan *plan, const RunContext *context);
 /*
- * run_forward() once more, from the same inputs, until a node's output has a number that is not
- * finite; that node, or NODE_NONE. Running statistics do not move.
+ * run_forward() once more, from the same inputs, until a step's output has a number that is not
+ * finite; its first node, or NODE_NONE. Running statistics do not move.
  */
 NodeId run_first_nonfinite(const Plan *plan, const RunContext *context);
 /* After run_forward(), with the output's gradient written by the caller. */

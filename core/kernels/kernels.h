@@ -18,6 +18,8 @@
 
 #include "core/base/error.h"
 #include "core/base/real.h"
+#include "core/kernels/plane.h"
+#include "core/kernels/winograd.h"
 
 /*
  * One convolution on one block of images: x [H,W,n,I] -> y [OH,OW,n,O], w [kH,kW,I/groups,O]; a
@@ -40,6 +42,12 @@ typedef struct PoolShape {
     uint32_t oh, ow;
     uint32_t kernel, stride, padding;
 } PoolShape;
+
+/* Where the ReLU behind a normalisation of x lets through: where its output y > 0; without y, where
+ * x*scale + shift > 0, per channel; without either (all NULL), everywhere. */
+typedef struct NormMask {
+    const real *y, *scale, *shift;
+} NormMask;
 
 /* SGD as in PyTorch: g += decay*p; buf = momentum*buf + g; p -= lr*(nesterov ? g + momentum*buf :
  * buf). */
@@ -74,6 +82,29 @@ typedef struct Kernels {
     void (*conv_backward_weights)(const ConvShape *s, uint32_t tap0, uint32_t tap1, uint32_t out0,
                                   uint32_t out1, const real *x, const real *dy, real *dw);
 
+    /* The weights w [3,3,in,out] from channels [in0,in1), transformed for winograd_tiles(), into u,
+     * winograd_weight_numbers() that mean something to the same family only. Flipped: w
+     * [3,3,out,in] belongs to the convolution whose input's gradient is wanted. */
+    void (*winograd_weights)(const WinogradShape *s, bool flipped, uint32_t in0, uint32_t in1,
+                             const real *w, real *u);
+    /* Tiles [tile0,tile1) of y, overwritten or added to; bias [out] or NULL;
+     * work: winograd_tiles_numbers() of so many tiles. */
+    void (*winograd_tiles)(const WinogradShape *s, size_t tile0, size_t tile1, const real *x,
+                           const real *u, const real *bias, bool accumulate, real *y, real *work);
+    /* The other way to cut: the transformed input of tiles [tile0,tile1) into v, which has
+     * winograd_input_numbers() that mean something to the same family only; */
+    void (*winograd_inputs)(const WinogradShape *s, size_t tile0, size_t tile1, const real *x,
+                            real *v);
+    /* then channels [out0,out1), multiples of WINOGRAD_CHANNELS, of all tiles of y, overwritten or
+     * added to; work: winograd_channels_numbers() of so many channels. */
+    void (*winograd_channels)(const WinogradShape *s, bool flipped, uint32_t out0, uint32_t out1,
+                              const real *v, const real *w, const real *bias, bool accumulate,
+                              real *y, real *work);
+    /* The part's numbers of dw [3,3,in,out], overwritten or added to;
+     * work: winograd_gradient_numbers() of so many channels. */
+    void (*winograd_gradient)(const WinogradShape *s, const WinogradPart *part, const real *x,
+                              const real *dy, bool accumulate, real *dw, real *work);
+
     /* c [m,n] = beta*c + a b, where a is [m,k] or, transposed, [k,m]; b is [k,n] or, transposed,
      * [n,k]. Row strides ld*. */
     void (*gemm)(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, const real *a,
@@ -98,15 +129,49 @@ typedef struct Kernels {
     void (*channel_sums)(size_t rows, size_t c, const real *x, double *sum);
     /* Per channel over the rows: mean[C] and m2[C] = sum (x - mean)^2. */
     void (*moments)(size_t rows, size_t c, const real *x, double *mean, double *m2);
-    /* y = x*scale + shift, per channel. */
-    void (*scale_shift)(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
-                        real *y);
-    /* Per channel: sum_dy[C] = sum dy, sum_dyx[C] = sum dy*(x - mean). */
-    void (*norm_sums)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                      double *sum_dy, double *sum_dyx);
+    /* y = x*scale + shift, per channel; plus z, where it is not NULL; then, if asked for, what is
+     * below 0 becomes 0. */
+    void (*norm_forward)(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
+                         const real *z, bool relu, real *y);
+    /* With g = dy where the mask lets through and 0 elsewhere, per channel: sum_g[C] = sum g,
+     * sum_gx[C] = sum g*(x - mean). */
+    void (*norm_sums)(size_t rows, size_t c, const real *x, const real *dy, const NormMask *mask,
+                      const real *mean, double *sum_g, double *sum_gx);
+    /* dx (+)= a*g + b*(x - mean) + d, per channel. */
+    void (*norm_backward)(size_t rows, size_t c, const real *x, const real *dy,
+                          const NormMask *mask, const real *mean, const real *a, const real *b,
+                          const real *d, real *dx, bool accumulate);
+
+    /* dst = the window over src. */
+    void (*plane_gather)(const PlaneWindow *p, const real *w, const real *src, real *dst);
+    /* sum, laid out as w, += the products of what each tap sees with d, which lies as dst does. */
+    void (*plane_dots)(const PlaneWindow *p, const real *src, const real *d, double *sum);
+    /* dst = max(src*scale + shift, 0), [t] of each; both NULL: of src itself. No taps. */
+    void (*plane_load)(const PlaneWindow *p, const real *scale, const real *shift, const real *src,
+                       real *dst);
+    /* dx (+)= g where act > 0, else 0; g lies as src, dx as dst, act as at's src. Unless they are
+     * NULL, and then dx is overwritten: sum [t] and product [t] += those of it and of it and act.
+     */
+    void (*plane_store)(const PlaneWindow *p, const real *g, const real *act, const PlaneWindow *at,
+                        real *dx, bool accumulate, double *sum, double *product);
+    /* c [rows,n] = a [rows,k] b [k,n], b being small. */
+    void (*plane_product)(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
+                          const real *b, real *c, const RowSteps *c_steps);
+    /* dw [k,n] += a^T d, of rows [rows,k] and [rows,n]; work [k,n]. */
+    void (*plane_outer)(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
+                        const real *d, const RowSteps *d_steps, double *dw, real *work);
+    /* y (+)= x*a + b, per channel; b NULL: 0. */
+    void (*channel_affine)(size_t rows, size_t c, const real *x, const real *a, const real *b,
+                           real *y, bool accumulate);
+    /* Per channel: sum[C] = sum dy, product[C] = sum dy*(x - mean). */
+    void (*channel_dots)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                         double *sum, double *product);
     /* dx (+)= a*dy + b*(x - mean) + d, per channel. */
-    void (*norm_backward)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                          const real *a, const real *b, const real *d, real *dx, bool accumulate);
+    void (*channel_backward)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                             const real *a, const real *b, const real *d, real *dx,
+                             bool accumulate);
+    /* As moments(), in one pass. */
+    void (*channel_moments)(size_t rows, size_t c, const real *x, double *mean, double *m2);
 
     /* One block: y [n,C] = mean over pixels of x [pixels,n,C]; and dx (+)= dy/pixels. */
     void (*mean_pool)(size_t pixels, size_t n, size_t c, const real *x, real *y);

@@ -1,8 +1,8 @@
 /*
- * The loops of one CPU family: this file (and depthwise.c and pooling.c) is compiled once for each,
- * with LEASED_FAMILY its name and the compiler's flags its instructions. Channels are the inner
- * loop, so that each channel has its own accumulator and vectorising changes no order of additions.
- * Long sums run in float over at most SUM_ROWS rows and in double beyond.
+ * The loops of one CPU family: this file (and those beside it that the build lists) is compiled
+ * once for each, with LEASED_FAMILY its name and the compiler's flags its instructions. Channels
+ * are the inner loop, so that each channel has its own accumulator and vectorising changes no order
+ * of additions. Long sums run in float over at most SUM_ROWS rows and in double beyond.
  */
 #include <string.h>
 
@@ -147,97 +147,6 @@ static void channel_sums(size_t rows, size_t c, const real *x, double *sum)
     }
 }
 
-/* At most SUM_ROWS rows and CHANNEL_TILE channels of width `t`, two passes: mean, then squares
- * about it. */
-static void moments_tile(size_t rows, size_t stride, size_t t, const real *x, real *mean, real *m2)
-{
-    real inv = 1 / (real)rows;
-
-    memset(mean, 0, t * sizeof *mean);
-    memset(m2, 0, t * sizeof *m2);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < t; j++)
-            mean[j] += x[r * stride + j];
-    for (size_t j = 0; j < t; j++)
-        mean[j] *= inv;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < t; j++) {
-            real d = x[r * stride + j] - mean[j];
-
-            m2[j] += d * d;
-        }
-}
-
-static void moments(size_t rows, size_t c, const real *x, double *mean, double *m2)
-{
-    memset(mean, 0, c * sizeof *mean);
-    memset(m2, 0, c * sizeof *m2);
-    for (size_t r = 0; r < rows; r += SUM_ROWS) {
-        size_t part = rows - r < SUM_ROWS ? rows - r : SUM_ROWS;
-        double share = (double)part / (double)(r + part);
-
-        for (size_t c0 = 0; c0 < c; c0 += CHANNEL_TILE) {
-            size_t t = c - c0 < CHANNEL_TILE ? c - c0 : CHANNEL_TILE;
-            real tile_mean[CHANNEL_TILE], tile_m2[CHANNEL_TILE];
-
-            moments_tile(part, c, t, x + r * c + c0, tile_mean, tile_m2);
-            for (size_t j = 0; j < t; j++) { /* Chan, Golub and LeVeque, 1979 */
-                double delta = (double)tile_mean[j] - mean[c0 + j];
-
-                mean[c0 + j] += delta * share;
-                m2[c0 + j] += (double)tile_m2[j] + delta * delta * (double)r * share;
-            }
-        }
-    }
-}
-
-static void scale_shift(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
-                        real *y)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < c; j++)
-            y[r * c + j] = x[r * c + j] * scale[j] + shift[j];
-}
-
-static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                      double *sum_dy, double *sum_dyx)
-{
-    memset(sum_dy, 0, c * sizeof *sum_dy);
-    memset(sum_dyx, 0, c * sizeof *sum_dyx);
-    for (size_t r0 = 0; r0 < rows; r0 += SUM_ROWS) {
-        size_t part = rows - r0 < SUM_ROWS ? rows - r0 : SUM_ROWS;
-
-        for (size_t c0 = 0; c0 < c; c0 += CHANNEL_TILE) {
-            size_t t = c - c0 < CHANNEL_TILE ? c - c0 : CHANNEL_TILE;
-            real s[CHANNEL_TILE] = { 0 }, p[CHANNEL_TILE] = { 0 };
-
-            for (size_t r = r0; r < r0 + part; r++)
-                for (size_t j = 0; j < t; j++) {
-                    real g = dy[r * c + c0 + j];
-
-                    s[j] += g;
-                    p[j] += g * (x[r * c + c0 + j] - mean[c0 + j]);
-                }
-            for (size_t j = 0; j < t; j++) {
-                sum_dy[c0 + j] += (double)s[j];
-                sum_dyx[c0 + j] += (double)p[j];
-            }
-        }
-    }
-}
-
-static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                          const real *a, const real *b, const real *d, real *dx, bool accumulate)
-{
-    for (size_t r = 0; r < rows; r++, x += c, dy += c, dx += c)
-        if (accumulate)
-            for (size_t j = 0; j < c; j++)
-                dx[j] += a[j] * dy[j] + b[j] * (x[j] - mean[j]) + d[j];
-        else
-            for (size_t j = 0; j < c; j++)
-                dx[j] = a[j] * dy[j] + b[j] * (x[j] - mean[j]) + d[j];
-}
-
 static void mean_pool(size_t pixels, size_t n, size_t c, const real *x, real *y)
 {
     real inv = 1 / (real)pixels;
@@ -348,6 +257,11 @@ const Kernels OF_FAMILY(kernels) = {
     .conv_forward = conv_forward,
     .conv_backward_data = conv_backward_data,
     .conv_backward_weights = conv_backward_weights,
+    .winograd_weights = winograd_transform,
+    .winograd_tiles = winograd_convolve,
+    .winograd_inputs = winograd_spread,
+    .winograd_channels = winograd_outputs,
+    .winograd_gradient = winograd_differentiate,
     .gemm = gemm_blas,
     .relu_forward = relu_forward,
     .relu_backward = relu_backward,
@@ -359,10 +273,20 @@ const Kernels OF_FAMILY(kernels) = {
     .axpy = axpy,
     .dot = dot,
     .channel_sums = channel_sums,
-    .moments = moments,
-    .scale_shift = scale_shift,
-    .norm_sums = norm_sums,
-    .norm_backward = norm_backward,
+    .moments = norm_family_moments,
+    .norm_forward = norm_family_forward,
+    .norm_sums = norm_family_sums,
+    .norm_backward = norm_family_backward,
+    .plane_gather = planes_gather,
+    .plane_dots = planes_dots,
+    .plane_load = planes_load,
+    .plane_store = planes_store,
+    .plane_product = planes_product,
+    .plane_outer = planes_outer,
+    .channel_affine = channels_affine,
+    .channel_dots = channels_dots,
+    .channel_backward = channels_backward,
+    .channel_moments = channels_moments,
     .mean_pool = mean_pool,
     .mean_pool_backward = mean_pool_backward,
     .max_pool_forward = pooling_max_forward,

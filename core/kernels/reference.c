@@ -107,32 +107,51 @@ static void moments(size_t rows, size_t c, const real *x, double *mean, double *
     }
 }
 
-static void scale_shift(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
-                        real *y)
+static void norm_forward(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
+                         const real *z, bool relu, real *y)
 {
-    for (size_t i = 0; i < rows * c; i++)
-        y[i] = (real)((double)x[i] * (double)scale[i % c] + (double)shift[i % c]);
+    for (size_t i = 0; i < rows * c; i++) {
+        double v = (double)x[i] * (double)scale[i % c] + (double)shift[i % c];
+
+        v += z != NULL ? (double)z[i] : 0;
+        y[i] = relu && v < 0 ? 0 : (real)v;
+    }
 }
 
-static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                      double *sum_dy, double *sum_dyx)
+/* dy[i], if the mask lets it through. */
+static double masked(const NormMask *mask, size_t i, size_t c, const real *x, const real *dy)
+{
+    double y = 1;
+
+    if (mask->y != NULL)
+        y = (double)mask->y[i];
+    else if (mask->scale != NULL)
+        y = (double)x[i] * (double)mask->scale[i % c] + (double)mask->shift[i % c];
+    return y > 0 ? (double)dy[i] : 0;
+}
+
+static void norm_sums(size_t rows, size_t c, const real *x, const real *dy, const NormMask *mask,
+                      const real *mean, double *sum_g, double *sum_gx)
 {
     for (size_t j = 0; j < c; j++) {
-        sum_dy[j] = sum_dyx[j] = 0;
-        for (size_t r = 0; r < rows; r++) {
-            sum_dy[j] += (double)dy[r * c + j];
-            sum_dyx[j] += (double)dy[r * c + j] * ((double)x[r * c + j] - (double)mean[j]);
+        sum_g[j] = sum_gx[j] = 0;
+        for (size_t i = j; i < rows * c; i += c) {
+            double g = masked(mask, i, c, x, dy);
+
+            sum_g[j] += g;
+            sum_gx[j] += g * ((double)x[i] - (double)mean[j]);
         }
     }
 }
 
-static void norm_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                          const real *a, const real *b, const real *d, real *dx, bool accumulate)
+static void norm_backward(size_t rows, size_t c, const real *x, const real *dy,
+                          const NormMask *mask, const real *mean, const real *a, const real *b,
+                          const real *d, real *dx, bool accumulate)
 {
     for (size_t i = 0; i < rows * c; i++) {
         size_t j = i % c;
-        double g = (double)a[j] * (double)dy[i] + (double)b[j] * ((double)x[i] - (double)mean[j]) +
-                   (double)d[j];
+        double g = (double)a[j] * masked(mask, i, c, x, dy) +
+                   (double)b[j] * ((double)x[i] - (double)mean[j]) + (double)d[j];
 
         dx[i] = reference_put(dx[i], g, accumulate);
     }
@@ -212,6 +231,11 @@ const Kernels kernels_reference = {
     .conv_forward = reference_conv_forward,
     .conv_backward_data = reference_conv_backward_data,
     .conv_backward_weights = reference_conv_backward_weights,
+    .winograd_weights = reference_winograd_weights,
+    .winograd_tiles = reference_winograd_tiles,
+    .winograd_inputs = reference_winograd_inputs,
+    .winograd_channels = reference_winograd_channels,
+    .winograd_gradient = reference_winograd_gradient,
     .gemm = gemm,
     .relu_forward = relu_forward,
     .relu_backward = relu_backward,
@@ -224,9 +248,19 @@ const Kernels kernels_reference = {
     .dot = dot,
     .channel_sums = channel_sums,
     .moments = moments,
-    .scale_shift = scale_shift,
+    .norm_forward = norm_forward,
     .norm_sums = norm_sums,
     .norm_backward = norm_backward,
+    .plane_gather = reference_plane_gather,
+    .plane_dots = reference_plane_dots,
+    .plane_load = reference_plane_load,
+    .plane_store = reference_plane_store,
+    .plane_product = reference_plane_product,
+    .plane_outer = reference_plane_outer,
+    .channel_affine = reference_channel_affine,
+    .channel_dots = reference_channel_dots,
+    .channel_backward = reference_channel_backward,
+    .channel_moments = moments,
     .mean_pool = mean_pool,
     .mean_pool_backward = mean_pool_backward,
     .max_pool_forward = reference_max_pool_forward,

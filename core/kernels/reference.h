@@ -18,6 +18,19 @@ void reference_conv_backward_weights(const ConvShape *s, uint32_t tap0, uint32_t
                                      uint32_t out0, uint32_t out1, const real *x, const real *dy,
                                      real *dw);
 
+void reference_winograd_weights(const WinogradShape *s, bool flipped, uint32_t in0, uint32_t in1,
+                                const real *w, real *u);
+void reference_winograd_tiles(const WinogradShape *s, size_t tile0, size_t tile1, const real *x,
+                              const real *u, const real *bias, bool accumulate, real *y,
+                              real *work);
+void reference_winograd_inputs(const WinogradShape *s, size_t tile0, size_t tile1, const real *x,
+                               real *v);
+void reference_winograd_channels(const WinogradShape *s, bool flipped, uint32_t out0, uint32_t out1,
+                                 const real *v, const real *w, const real *bias, bool accumulate,
+                                 real *y, real *work);
+void reference_winograd_gradient(const WinogradShape *s, const WinogradPart *part, const real *x,
+                                 const real *dy, bool accumulate, real *dw, real *work);
+
 void reference_max_pool_forward(const PoolShape *s, uint32_t row0, uint32_t row1, const real *x,
                                 real *y, real *tap);
 void reference_max_pool_backward(const PoolShape *s, uint32_t row0, uint32_t row1, const real *dy,
@@ -26,3 +39,24 @@ void reference_avg_pool_forward(const PoolShape *s, uint32_t row0, uint32_t row1
                                 real *y);
 void reference_avg_pool_backward(const PoolShape *s, uint32_t row0, uint32_t row1, const real *dy,
                                  real *dx, bool accumulate);
+
+/* reference_plane.c */
+void reference_plane_gather(const PlaneWindow *p, const real *w, const real *src, real *dst);
+void reference_plane_dots(const PlaneWindow *p, const real *src, const real *d, double *sum);
+void reference_plane_load(const PlaneWindow *p, const real *scale, const real *shift,
+                          const real *src, real *dst);
+void reference_plane_store(const PlaneWindow *p, const real *g, const real *act,
+                           const PlaneWindow *at, real *dx, bool accumulate, double *sum,
+                           double *product);
+void reference_plane_product(size_t rows, size_t k, size_t n, const real *a,
+                             const RowSteps *a_steps, const real *b, real *c,
+                             const RowSteps *c_steps);
+void reference_plane_outer(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
+                           const real *d, const RowSteps *d_steps, double *dw, real *work);
+void reference_channel_affine(size_t rows, size_t c, const real *x, const real *a, const real *b,
+                              real *y, bool accumulate);
+void reference_channel_dots(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
+                            double *sum, double *product);
+void reference_channel_backward(size_t rows, size_t c, const real *x, const real *dy,
+                                const real *mean, const real *a, const real *b, const real *d,
+                                real *dx, bool accumulate);

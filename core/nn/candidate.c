@@ -29,16 +29,24 @@ void candidate_names(char ret[CANDIDATE_NAMES_MAX])
                                  candidate_table[i]->described.name);
 }
 
+NodeId candidate_norm(const CandidateSite *site, const char *child, NodeId x)
+{
+    if (!site->search)
+        return module_norm(site->graph, site->name, child, x, true);
+    *site->statistics = module_statistics(site->graph, site->name, child, x);
+    return x;
+}
+
 NodeId candidate_pool(const CandidateSite *site, const char *op, NodeId x)
 {
     x = module_once(site->graph, op, x,
                     GRAPH_PARAMS({ "kernel", 3 }, { "stride", site->stride }, { "padding", 1 }));
-    return site->search ? module_norm(site->graph, site->name, "1", x, false) : x;
+    return site->search ? candidate_norm(site, "1", x) : x;
 }
 
-/* ReLU, depthwise, 1x1, batch norm: "<name>.op.<first + 1>" to "<name>.op.<first + 3>". */
-static NodeId separable(const CandidateSite *site, NodeId x, uint32_t first, uint32_t kernel,
-                        uint32_t stride, uint32_t dilation)
+/* ReLU, depthwise and 1x1 of a genotype: "<name>.op.<first + 1>" and "<name>.op.<first + 2>". */
+static NodeId trained(const CandidateSite *site, NodeId x, uint32_t first, uint32_t kernel,
+                      uint32_t stride, uint32_t dilation)
 {
     Graph *graph = site->graph;
     char child[16];
@@ -50,21 +58,42 @@ static NodeId separable(const CandidateSite *site, NodeId x, uint32_t first, uin
                                  { "kernel", kernel }, { "stride", stride },
                                  { "padding", kernel / 2 * dilation }, { "dilation", dilation }));
     snprintf(child, sizeof child, "op.%u", first + 2);
-    x = module_node(graph, "conv2d", site->name, child, x,
-                    GRAPH_PARAMS({ "channels", site->channels }, { "kernel", 1 }));
-    snprintf(child, sizeof child, "op.%u", first + 3);
-    return module_norm(graph, site->name, child, x, !site->search);
+    return module_node(graph, "conv2d", site->name, child, x,
+                       GRAPH_PARAMS({ "channels", site->channels }, { "kernel", 1 }));
+}
+
+/* The same while searching, in one operation; `statistics` of x, if it is to be normalised. */
+static NodeId searched(const CandidateSite *site, NodeId x, NodeId statistics, uint32_t kernel,
+                       uint32_t stride, uint32_t dilation)
+{
+    const bool second = statistics != NODE_NONE;
+    const NodeId input[] = { x, statistics };
+    char name[GRAPH_NAME_MAX];
+
+    snprintf(name, sizeof name, "%.55s%s", site->name, second ? "" : ".op");
+    return graph_node_of(site->graph, "separable", name, input, second ? 2 : 1,
+                         GRAPH_PARAMS({ "kernel", kernel }, { "stride", stride },
+                                      { "dilation", dilation }, { "second", second }));
 }
 
 NodeId candidate_sep_conv(const CandidateSite *site, NodeId x, uint32_t kernel)
 {
-    x = separable(site, x, 0, kernel, site->stride, 1);
-    return separable(site, x, 4, kernel, 1, 1);
+    if (site->search) {
+        x = searched(site, x, NODE_NONE, kernel, site->stride, 1);
+        x = searched(site, x, module_statistics(site->graph, site->name, "op.3", x), kernel, 1, 1);
+    } else {
+        x = trained(site, x, 0, kernel, site->stride, 1);
+        x = module_norm(site->graph, site->name, "op.3", x, true);
+        x = trained(site, x, 4, kernel, 1, 1);
+    }
+    return candidate_norm(site, "op.7", x);
 }
 
 NodeId candidate_dil_conv(const CandidateSite *site, NodeId x, uint32_t kernel)
 {
-    return separable(site, x, 0, kernel, site->stride, 2);
+    x = site->search ? searched(site, x, NODE_NONE, kernel, site->stride, 2)
+                     : trained(site, x, 0, kernel, site->stride, 2);
+    return candidate_norm(site, "op.3", x);
 }
 
 NodeId candidate_reduce(const CandidateSite *site, NodeId x)

@@ -15,7 +15,10 @@ typedef struct CandidateSite {
     uint32_t channels;         /* going in and coming out */
     uint32_t stride;           /* 1 or 2 */
     bool search;               /* in a supernet: batch norms do not scale, pools have one, too */
-    uint32_t se_reduction;     /* C / hidden of squeeze and excitation */
+    /* While searching: of the batch norm in which the candidate ends, and which whoever mixes the
+     * candidates applies in passing; untouched where it ends in none. */
+    NodeId *statistics;
+    uint32_t se_reduction; /* C / hidden of squeeze and excitation */
 } CandidateSite;
 
 typedef struct Candidate {
@@ -34,6 +37,8 @@ void candidate_names(char ret[CANDIDATE_NAMES_MAX]);
 
 /* What several of them share. */
 
+/* The batch norm "<name>.<child>" in which a candidate ends; while searching: its statistics. */
+NodeId candidate_norm(const CandidateSite *site, const char *child, NodeId x);
 /* `op` over 3x3 pixels, padding 1; while searching a batch norm "<name>.1" follows. */
 NodeId candidate_pool(const CandidateSite *site, const char *op, NodeId x);
 /* ReLU, depthwise kernel x kernel of the site's stride, 1x1, batch norm; the same again at

@@ -6,7 +6,8 @@ static NodeId build(const CandidateSite *site, NodeId x)
 {
     if (site->stride == 1)
         return x;
-    return module_factorized_reduce(site->graph, site->name, x, site->channels, !site->search);
+    return candidate_norm(site, "bn",
+                          module_factorized_convs(site->graph, site->name, x, site->channels));
 }
 
 const Candidate candidate_skip_connect = {

@@ -87,15 +87,21 @@ static NodeId edge_weights(const Context *c, const Cell *cell, uint32_t e, uint3
     return module_once(cell->graph, "softmax", x, NULL);
 }
 
-/* MixedOp: all candidates of edge e on x, summed. */
-static NodeId build_edge(const Context *c, const Cell *cell, uint32_t e, uint32_t state, NodeId x)
+/* MixedOp: all candidates of edge e on x, summed; `base` (NODE_NONE: nothing) is what other edges
+ * have given. */
+static NodeId build_edge(const Context *c, const Cell *cell, uint32_t e, uint32_t state, NodeId x,
+                         NodeId base)
 {
     const SpaceEdge *edge = &c->space.edge[cell->kind][e];
-    uint32_t inputs = 1, columns = 0, row;
-    NodeId input[1 + SPACE_COLUMNS_MAX] = { edge_weights(c, cell, e, &row) };
+    uint32_t inputs = 0, columns = 0, row, tensors = 0, normed = 0, all = 0;
+    NodeId input[2 + 2 * SPACE_COLUMNS_MAX], statistics[SPACE_COLUMNS_MAX];
 
+    if (base != NODE_NONE)
+        input[inputs++] = base;
+    input[inputs++] = edge_weights(c, cell, e, &row);
     for (uint32_t i = 0; i < edge->count; i++) {
         const Candidate *candidate = candidate_table[edge->candidate[i]];
+        NodeId norm = NODE_NONE;
         CandidateSite site;
         char name[32];
 
@@ -103,11 +109,20 @@ static NodeId build_edge(const Context *c, const Cell *cell, uint32_t e, uint32_
             continue;
         snprintf(name, sizeof name, "%u._ops.%u", e, i);
         site = cell_site(cell, name, state, module_channels(cell->graph, x), c->reduction);
+        site.statistics = &norm;
         input[inputs++] = candidate->build(&site, x);
+        if (norm != NODE_NONE) {
+            statistics[all++] = norm;
+            normed |= 1U << tensors;
+        }
+        tensors++;
         columns |= 1U << i;
     }
-    return graph_node_of(cell->graph, "weighted_sum", "", input, inputs,
-                         GRAPH_PARAMS({ "row", row }, { "columns", columns }));
+    for (uint32_t i = 0; i < all; i++)
+        input[inputs++] = statistics[i];
+    return graph_node_of(
+        cell->graph, base == NODE_NONE ? "mixed_sum" : "mixed_add", "", input, inputs,
+        GRAPH_PARAMS({ "row", row }, { "columns", columns }, { "normed", normed }));
 }
 
 /* All edges of a node on all channels, plainly added up. */
@@ -115,11 +130,8 @@ static NodeId build_node(const Context *c, const Cell *cell, uint32_t node)
 {
     NodeId sum = NODE_NONE;
 
-    for (uint32_t state = 0; state < node + CELL_INPUTS; state++) {
-        NodeId edge = build_edge(c, cell, cell_first_edge(node) + state, state, cell->state[state]);
-
-        sum = state == 0 ? edge : graph_node(cell->graph, "add", "", sum, edge, NULL);
-    }
+    for (uint32_t state = 0; state < node + CELL_INPUTS; state++)
+        sum = build_edge(c, cell, cell_first_edge(node) + state, state, cell->state[state], sum);
     return sum;
 }
 
@@ -147,7 +159,7 @@ static NodeId build_partial_node(const Context *c, const Cell *cell, uint32_t no
     for (uint32_t state = 0; state < states; state++) {
         x = module_once(cell->graph, "slice", cell->state[state],
                         GRAPH_PARAMS({ "channels", seen }));
-        mixed[1 + state] = build_edge(c, cell, cell_first_edge(node) + state, state, x);
+        mixed[1 + state] = build_edge(c, cell, cell_first_edge(node) + state, state, x, NODE_NONE);
         rest[1 + state] = passed_by(cell, state, seen);
     }
     x = graph_node_of(cell->graph, "weighted_sum", "", mixed, 1 + states, all);

@@ -59,6 +59,11 @@ NodeId module_norm(Graph *graph, const char *parent, const char *child, NodeId x
     return module_node(graph, "batch_norm", parent, child, x, GRAPH_PARAMS({ "affine", affine }));
 }
 
+NodeId module_statistics(Graph *graph, const char *parent, const char *child, NodeId x)
+{
+    return module_node(graph, "batch_statistics", parent, child, x, NULL);
+}
+
 NodeId module_relu_conv_norm(Graph *graph, const char *name, NodeId x, uint32_t channels,
                              bool affine)
 {
@@ -68,8 +73,7 @@ NodeId module_relu_conv_norm(Graph *graph, const char *name, NodeId x, uint32_t 
     return module_norm(graph, name, "op.2", x, affine);
 }
 
-NodeId module_factorized_reduce(Graph *graph, const char *name, NodeId x, uint32_t channels,
-                                bool affine)
+NodeId module_factorized_convs(Graph *graph, const char *name, NodeId x, uint32_t channels)
 {
     const GraphParam *half =
         GRAPH_PARAMS({ "channels", channels / 2 }, { "kernel", 1 }, { "stride", 2 });
@@ -89,7 +93,13 @@ NodeId module_factorized_reduce(Graph *graph, const char *name, NodeId x, uint32
     from_0 = module_node(graph, "conv2d", name, "conv_1", x, half);
     x = module_once(graph, "slice", x, GRAPH_PARAMS({ "top", 1 }, { "left", 1 }));
     from_1 = module_node(graph, "conv2d", name, "conv_2", x, half);
-    return module_norm(graph, name, "bn", graph_node(graph, "concat", "", from_0, from_1, NULL),
+    return graph_node(graph, "concat", "", from_0, from_1, NULL);
+}
+
+NodeId module_factorized_reduce(Graph *graph, const char *name, NodeId x, uint32_t channels,
+                                bool affine)
+{
+    return module_norm(graph, name, "bn", module_factorized_convs(graph, name, x, channels),
                        affine);
 }
 

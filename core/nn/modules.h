@@ -20,6 +20,9 @@ NodeId module_node(Graph *graph, const char *op, const char *parent, const char 
                    const GraphParam *params);
 /* The batch norm "<parent>.<child>". */
 NodeId module_norm(Graph *graph, const char *parent, const char *child, NodeId x, bool affine);
+/* What that batch norm normalises by, for operations that do it in passing; without weights of its
+ * own. */
+NodeId module_statistics(Graph *graph, const char *parent, const char *child, NodeId x);
 /* ReLUConvBN: ReLU, 1x1 convolution "<name>.op.1" to `channels`, batch norm "<name>.op.2". */
 NodeId module_relu_conv_norm(Graph *graph, const char *name, NodeId x, uint32_t channels,
                              bool affine);
@@ -30,5 +33,7 @@ NodeId module_relu_conv_norm(Graph *graph, const char *name, NodeId x, uint32_t 
  */
 NodeId module_factorized_reduce(Graph *graph, const char *name, NodeId x, uint32_t channels,
                                 bool affine);
+/* The same without its batch norm. */
+NodeId module_factorized_convs(Graph *graph, const char *name, NodeId x, uint32_t channels);
 /* The last dimension of x's shape; 0 once the graph has failed. */
 uint32_t module_channels(const Graph *graph, NodeId x);

@@ -22,7 +22,7 @@
 #include "core/base/shape.h"
 #include "core/kernels/kernels.h"
 
-enum { OP_INPUTS_MAX = 16, OP_WEIGHTS_MAX = 4 };
+enum { OP_INPUTS_MAX = 24, OP_WEIGHTS_MAX = 4 };
 
 typedef enum WeightRole {
     WEIGHT_TRAINED,      /* the optimiser moves it */
@@ -108,6 +108,12 @@ enum {
     OP_COUNTS_BATCHES = 32,     /* PyTorch keeps num_batches_tracked beside the weights */
     OP_CONSTANT = 64,           /* the output does not depend on the inputs' values: no gradient
                                    goes through, backward() is never called */
+    OP_PRODUCT = 128,           /* of input 0 and the others: backward() reads either side for the
+                                   gradient of the other one only */
+    OP_NEEDS_REST = 256,        /* backward() reads all inputs but the first */
+    OP_STATISTICS = 512,        /* with OP_CONSTANT: the output does depend on the inputs, but those
+                                   who read it give the inputs its share of the gradient; theirs
+                                   towards the output itself is zero */
 };
 
 typedef struct Op {

@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "core/ops/op.h"
+#include "core/ops/conv_winograd.h"
 
 enum {
     VALUE_CHANNELS,
@@ -98,11 +98,20 @@ static bool keeps_partials(const ConvShape *s, uint32_t images)
 
 static size_t scratch_of(const ConvShape *s, const double *value, uint32_t images)
 {
-    size_t blocks = block_count(images),
-           partials = keeps_partials(s, images) ? blocks * weight_count(s) * sizeof(real) : 0,
-           sums = value[VALUE_BIAS] != 0 ? blocks * s->out * sizeof(double) : 0;
+    size_t blocks = block_count(images), most = 0;
+    size_t wants[] = {
+        value[VALUE_BIAS] != 0 ? blocks * s->out * sizeof(double) : 0,
+        keeps_partials(s, images) ? blocks * weight_count(s) * sizeof(real) : 0,
+        conv_winograd_pays(s, images, CONV_FORWARD) ? conv_winograd_scratch(s, images, CONV_FORWARD)
+                                                    : 0,
+        conv_winograd_pays(s, images, CONV_DATA) ? conv_winograd_scratch(s, images, CONV_DATA) : 0,
+        conv_winograd_pays(s, images, CONV_WEIGHTS) ? conv_winograd_scratch(s, images, CONV_WEIGHTS)
+                                                    : 0,
+    };
 
-    return partials > sums ? partials : sums; /* one after the other */
+    for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) /* one after the other */
+        most = wants[i] > most ? wants[i] : most;
+    return most;
 }
 
 static Status conv_check(const double *value, const Shape *in, Error *err)
@@ -169,13 +178,15 @@ typedef struct Cut {
 static Cut cut_rows(const OpCall *call, bool by_input)
 {
     Cut cut = { .call = call, .s = conv_shape_of(call->value, &call->in[0].shape) };
-    uint32_t n, width = by_input ? cut.s.w : cut.s.ow;
+    uint32_t n, rows = UNIT_GEMM_ROWS, width = by_input ? cut.s.w : cut.s.ow;
 
     cut.images = call->out.shape.dim[0];
     cut.blocks = block_count(cut.images);
     cut.height = by_input ? cut.s.h : cut.s.oh;
     n = cut.images < BLOCK_IMAGES ? cut.images : BLOCK_IMAGES;
-    cut.group = (UNIT_GEMM_ROWS + n * width - 1) / (n * width);
+    if (by_input) /* a tap meets one row in `stride` only, and one pixel of it */
+        rows *= cut.s.stride * cut.s.stride;
+    cut.group = (rows + n * width - 1) / (n * width);
     if (cut.group > cut.height)
         cut.group = cut.height;
     cut.groups = (cut.height + cut.group - 1) / cut.group;
@@ -219,7 +230,11 @@ static void conv_forward(const OpCall *call)
 {
     Cut cut = cut_rows(call, false);
 
-    pool_run(call->pool, (size_t)cut.blocks * cut.groups, forward_unit, &cut);
+    if (conv_winograd_pays(&cut.s, cut.images, CONV_FORWARD))
+        conv_winograd_forward(call, &cut.s,
+                              call->value[VALUE_BIAS] != 0 ? call->weight[BIAS] : NULL);
+    else
+        pool_run(call->pool, (size_t)cut.blocks * cut.groups, forward_unit, &cut);
 }
 
 static void data_unit(void *context, size_t u)
@@ -290,7 +305,9 @@ static void backward_weight(const OpCall *call)
 {
     Cut cut = cut_rows(call, false);
 
-    if (keeps_partials(&cut.s, cut.images)) {
+    if (conv_winograd_pays(&cut.s, cut.images, CONV_WEIGHTS)) {
+        conv_winograd_weights(call, &cut.s);
+    } else if (keeps_partials(&cut.s, cut.images)) {
         pool_run(call->pool, cut.blocks, partial_unit, &cut);
         pool_run(call->pool, tap_count(&cut.s), reduce_unit, &cut);
     } else {
@@ -334,7 +351,10 @@ static void conv_backward(const OpCall *call)
     if (call->in_gradient[0] != NULL) {
         Cut cut = cut_rows(call, true);
 
-        pool_run(call->pool, (size_t)cut.blocks * cut.groups, data_unit, &cut);
+        if (conv_winograd_pays(&cut.s, cut.images, CONV_DATA))
+            conv_winograd_data(call, &cut.s);
+        else
+            pool_run(call->pool, (size_t)cut.blocks * cut.groups, data_unit, &cut);
     }
 }
 

@@ -64,7 +64,7 @@ static void gate_backward(const OpCall *call)
 const Op op_gate = {
     .described = { .name = "gate", .summary = "each channel of each image times a factor" },
     .inputs = 2,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_INPUT,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_PRODUCT,
     .shape = gate_shape,
     .forward = gate_forward,
     .backward = gate_backward,

@@ -10,11 +10,12 @@
 #include "core/base/parallel.h"
 #include "core/base/param.h"
 #include "core/base/real.h"
+#include "core/graph/graph.h"
 #include "core/kernels/kernels.h"
 
 enum { OPTIMIZER_BUFFERS_MAX = 2 };
 
-/* A run of trained numbers, all of one group: the unit of work. */
+/* A run of numbers of one weight, and so of one group: the unit of work. */
 typedef struct WeightChunk {
     size_t offset, count;
     uint32_t group;
@@ -30,7 +31,7 @@ typedef struct GroupStep {
 typedef struct OptimizerStep {
     Pool *pool;
     const Kernels *kernels;
-    const WeightChunk *chunk; /* [chunks] all trained weights */
+    const WeightChunk *chunk; /* [chunks] all weights that the optimiser moves */
     size_t chunks;
     const GroupStep *group;    /* as the chunks say */
     uint64_t number;           /* of this step, from 1 */
@@ -48,6 +49,13 @@ typedef struct Optimizer {
 } Optimizer;
 
 extern const Optimizer *const optimizer_table[]; /* NULL-terminated */
+
+/* The group of a weight. */
+typedef uint32_t ChunkGroup(const void *context, const GraphWeight *weight);
+
+/* All weights of `role`, in order; `group` NULL: all in group 0. The caller frees *ret. */
+CHECKED Status chunks_cut(const Graph *graph, WeightRole role, ChunkGroup *group,
+                          const void *context, WeightChunk **ret, size_t *ret_count, Error *err);
 
 /* Scales all gradients so that their joint L2 norm is at most `limit` (PyTorch's clip_grad_norm_);
  * 0: does nothing. Groups that do not move are left out. */

@@ -151,7 +151,7 @@ static Status end_epoch(Trainer *t, const Observer *observer, double rate, Error
         s = check_weights(t, err);
     if (s != STATUS_OK)
         return s;
-    t->sums = (EpochSums){ 0 };
+    t->sums = (PassSums){ 0 };
     return observer->epoch == NULL ? STATUS_OK
                                    : observer->epoch(observer->context, t, &report, err);
 }

@@ -136,8 +136,8 @@ static Status meta_count(const StFile *file, const char *key, uint64_t *ret, Err
     return STATUS_OK;
 }
 
-static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_step,
-                            EpochSums *ret, Error *err)
+static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_step, PassSums *ret,
+                            Error *err)
 {
     const char *sum = safetensors_metadata(file, "train.epoch_loss_sum");
     const char *optimizer = safetensors_metadata(file, "optimizer");
@@ -249,7 +249,7 @@ static Status same_model(const Trainer *t, const StFile *file, Error *err)
 Status trainer_restore(Trainer *t, const char *path, Error *err)
 {
     StFile *file = NULL;
-    EpochSums sums = { 0 };
+    PassSums sums = { 0 };
     uint64_t step = 0;
     Status s = safetensors_open(path, &file, err);
 

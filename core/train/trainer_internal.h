@@ -7,15 +7,9 @@
 #include "core/data/prefetch.h"
 #include "core/train/evaluator.h"
 #include "core/train/optimizer.h"
+#include "core/train/pass.h"
 #include "core/train/schedule.h"
 #include "core/train/trainer.h"
-
-/* Sums over the running epoch; part of a checkpoint, so that a resumed epoch reports what an
- * uninterrupted one would. */
-typedef struct EpochSums {
-    double loss;
-    uint64_t correct, images;
-} EpochSums;
 
 struct Trainer {
     TrainSpec spec;
@@ -41,7 +35,9 @@ struct Trainer {
     size_t work_bytes;
 
     uint64_t step; /* steps done */
-    EpochSums sums;
+    /* Over the running epoch; part of a checkpoint, so that a resumed epoch reports what an
+     * uninterrupted one would. */
+    PassSums sums;
 };
 
 /* --- trainer_plan.c --- */

@@ -13,8 +13,6 @@
 
 #include "core/train/trainer_internal.h"
 
-enum { CHUNK_NUMBERS = 65536 };
-
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -30,22 +28,6 @@ static Status count_steps(Trainer *t, Error *err)
                         "with drop_last, %u training images fill no batch of %u", images,
                         t->spec.batch_size);
     t->steps = (uint64_t)ceil(t->spec.epochs * (double)t->steps_per_epoch);
-    return STATUS_OK;
-}
-
-/* Statistics over one value have no variance. */
-static Status check_norms(const Plan *plan, Error *err)
-{
-    for (NodeId i = 0; i < plan->graph->nodes; i++) {
-        const Node *node = &plan->graph->node[i];
-
-        if (node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0 &&
-            op_rows(&plan->node[i].shapes.out) < 2)
-            return error_at(
-                err, STATUS_INVALID, "/batch_size",
-                "a batch of %u image(s) gives the batch norm \"%s\" a single value to normalise",
-                plan->spec.images, node->name);
-    }
     return STATUS_OK;
 }
 
@@ -67,7 +49,7 @@ static Status plan_training(Trainer *t, Error *err)
         if (s != STATUS_OK)
             return s;
         t->work_bytes = larger(t->work_bytes, t->plan[t->plans].bytes);
-        s = check_norms(&t->plan[t->plans], err);
+        s = pass_check_norms(&t->plan[t->plans], err);
         if (s != STATUS_OK) {
             t->plans++;
             return s;
@@ -77,8 +59,10 @@ static Status plan_training(Trainer *t, Error *err)
 }
 
 /* The last group that fits, + 1; 0: none. */
-static uint32_t group_of(const TrainSpec *spec, const GraphWeight *weight)
+static uint32_t group_of(const void *context, const GraphWeight *weight)
 {
+    const TrainSpec *spec = context;
+
     for (uint32_t i = spec->groups; i > 0; i--)
         if (fnmatch(spec->group[i - 1].match, weight->name, 0) == 0)
             return i;
@@ -105,33 +89,6 @@ static Status check_groups(const Trainer *t, Error *err)
                           "\"%s\" fits no trained weight of the model", match);
     }
     return s;
-}
-
-static Status cut_weights(Trainer *t, Error *err)
-{
-    const Graph *g = &t->network.graph;
-
-    for (int pass = 0; pass < 2; pass++) {
-        t->chunks = 0;
-        for (uint32_t i = 0; i < g->weights; i++)
-            for (size_t at = 0; at < g->weight[i].count && g->weight[i].spec.role == WEIGHT_TRAINED;
-                 at += CHUNK_NUMBERS) {
-                size_t rest = g->weight[i].count - at;
-
-                if (pass == 1)
-                    t->chunk[t->chunks] =
-                        (WeightChunk){ g->weight[i].offset + at,
-                                       rest < CHUNK_NUMBERS ? rest : CHUNK_NUMBERS,
-                                       group_of(&t->spec, &g->weight[i]) };
-                t->chunks++;
-            }
-        if (pass == 0) {
-            t->chunk = calloc(t->chunks + 1, sizeof *t->chunk);
-            if (t->chunk == NULL)
-                return error_set(err, STATUS_NO_MEMORY, "cannot allocate a trainer");
-        }
-    }
-    return STATUS_OK;
 }
 
 /* Arrays of the weights' size in the arena: gradients, the optimiser's, lookahead's. */
@@ -181,7 +138,9 @@ Status trainer_plan(Trainer *t, Error *err)
                            t->spec.test_views, err);
         t->work_bytes = larger(t->work_bytes, t->evaluator[split].bytes);
     }
-    return s == STATUS_OK ? cut_weights(t, err) : s;
+    return s != STATUS_OK ? s
+                          : chunks_cut(&t->network.graph, WEIGHT_TRAINED, group_of, &t->spec,
+                                       &t->chunk, &t->chunks, err);
 }
 
 PrefetchSpec trainer_batches(const Trainer *t)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Training throughput of ResNet-18 beside PyTorch, in pairs: ours, the peer, ours, the peer, ...
+"""Throughput and peak memory beside PyTorch, in pairs: ours, the peer, ours, the peer, ...
 
 Both run in the same minute on the same pinned cores, so that what the machine does to one it does to the other; the ratio is the median
 over the pairs. The peer runs in its better memory format, found first, and with the allocator settings that serve it best.
-A run whose loss is not finite or does not fall is refused: a wrong result is not timed.
+A run whose loss is not finite or does not fall is refused: a wrong result is not timed. One image of a search is a training and a
+validation image.
 
-usage: run_bench.py path/to/leased-bench-train [--pairs 5] [--batch 128] [--threads 2] [--json FILE]
+usage: run_bench.py BUILD [--workload resnet18] [--pairs 5] [--threads 2] [--json FILE] [--batch 128 and other sizes of the workload]
 """
 import argparse
 import json
@@ -18,6 +19,14 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "34359738368",
          "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "OMP_PROC_BIND": "true"}
+SEARCH = {"channels": 16, "cells": 8, "batch": 64, "steps": 3, "warm": 1}
+
+# workload: what it is, our program, the peer's, sizes that both take as options
+WORKLOADS = {
+    "resnet18": ("ResNet-18 training", "leased-bench-train", "peer_torch.py", {"width": 64, "batch": 128, "steps": 7, "warm": 2}),
+    "search_s5": ("first-order DARTS step", "leased-bench-search", "peer_search.py", {"space": "s5", **SEARCH}),
+    "search_s3_se_eca": ("first-order DARTS step", "leased-bench-search", "peer_search.py", {"space": "s3_se_eca", **SEARCH}),
+}
 
 
 def measure(command, cores, extra_environment):
@@ -47,40 +56,50 @@ def table(rows):
     return "\n".join(lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ours", help="the leased-bench-train of an optimised build")
+def parse():
+    """The arguments; each size of the workload is one of them."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--workload", choices=WORKLOADS, default="resnet18")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
+    parser.add_argument("build", help="the folder of an optimised build")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--python", default="/usr/bin/python3", help="a Python that has PyTorch")
     parser.add_argument("--json", help="write all measurements here")
-    args = parser.parse_args()
+    for name, value in WORKLOADS[first.parse_known_args()[0].workload][3].items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    what, program, peer_program, sizes = WORKLOADS[args.workload]
     cores = set(sorted(os.sched_getaffinity(0))[:args.threads])
     if len(cores) < args.threads:
         sys.exit(f"{args.threads} threads want as many cores; there are {len(cores)}")
-    size = [f"--{key}={getattr(args, key)}" for key in ("width", "batch", "threads", "steps")]
-    peer = [args.python, os.path.join(HERE, "peer_torch.py"), *size]
+    sizes = {name: getattr(args, name) for name in sizes}
+    options = [f"--{name}={value}" for name, value in {**sizes, "threads": args.threads}.items()]
+    our = [os.path.join(args.build, "tests", "bench", program), *options]
+    peer = [args.python, os.path.join(HERE, peer_program), *options]
 
     formats = {name: measure([*peer, f"--format={name}"], cores, TUNED) for name in ("contiguous", "channels_last")}
     best = max(formats, key=lambda name: formats[name]["images_per_second"])
     ours, theirs = [], []
     for _ in range(args.pairs):
-        ours.append(measure([args.ours, *size], cores, {}))
+        ours.append(measure(our, cores, {}))
         theirs.append(measure([*peer, f"--format={best}"], cores, TUNED))
     ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(ours, theirs)]
     ratio = statistics.median(ratios)
+    memory = max(r["peak_rss_bytes"] for r in theirs) / max(r["peak_rss_bytes"] for r in ours)
 
-    print(f"ResNet-18, width {args.width}, batch {args.batch}, fp32, training, {args.threads} threads on {cpu_name()}; "
+    print(f"{what}, {', '.join(f'{name} {value}' for name, value in sizes.items())}, fp32, {args.threads} threads on {cpu_name()}; "
           f"median of {args.pairs} pairs\n")
     print(table([(f"leased ({ours[0]['kernels']})", ours), (f"{theirs[0]['name']}, {best}", theirs)]))
-    print(f"\nratio {ratio:.3f} (pairs: {' '.join(f'{r:.3f}' for r in ratios)})")
+    print(f"\nratio {ratio:.3f} (pairs: {' '.join(f'{r:.3f}' for r in ratios)}); peak memory 1/{memory:.2f}")
     if args.json:
         with open(args.json, "w") as file:
-            json.dump({"cpu": cpu_name(), "ratio": ratio, "ratios": ratios, "ours": ours, "peer": theirs,
-                       "formats": formats}, file, indent=1)
+            json.dump({"cpu": cpu_name(), "workload": args.workload, "sizes": sizes, "ratio": ratio, "ratios": ratios, "memory": memory,
+                       "ours": ours, "peer": theirs, "formats": formats}, file, indent=1)
 
 
 if __name__ == "__main__":

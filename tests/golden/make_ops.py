@@ -87,6 +87,31 @@ def batch_norm(case, p, x, leaves):
     return out, kept
 
 
+def rectified(x):
+    """In single precision nothing may change sides."""
+    assert x.detach().abs().min() > 1e-6
+    return F.relu(x)
+
+
+def norm_relu(case, p, x, leaves):
+    out, kept = batch_norm(case, p, x, leaves)
+    return rectified(out), kept
+
+
+def norm_add(case, p, x, y, leaves):
+    out, kept = batch_norm(case, p, y, leaves)
+    return x + out, kept
+
+
+def norm_add_relu(case, p, x, y, leaves):
+    out, kept = norm_add(case, p, x, y, leaves)
+    return rectified(out), kept
+
+
+def add_relu(case, p, x, y, leaves):
+    return rectified(x + y), {}
+
+
 def relu(case, p, x, leaves):
     assert x.detach().abs().min() > 1e-5
     return F.relu(x), {}
@@ -204,6 +229,46 @@ def weighted_sum(case, p, weights, *tensors, leaves):
     return sum(weights[p.get("row", 0), k] * x for k, x in zip(columns, tensors)), {}
 
 
+def batch_statistics(case, p, x, leaves):
+    kept = {name: state(case, name, (x.shape[1],)).detach() for name in ("running_mean", "running_var")}
+    mean, variance = (x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)) if p.get("train") else kept.values()
+    out = torch.stack([mean, (variance + p.get("eps", 1e-5)) ** -0.5]).detach()  # before the running ones move
+    F.batch_norm(x, *kept.values(), training=p.get("train") == 1, momentum=p.get("momentum", 0.1))
+    leaves.clear()
+    return out, kept
+
+
+def given(leaves, names):
+    """Statistics that are no batch's own: nothing asks for their gradient, which is zero here."""
+    return {f"d_{name}": torch.zeros_like(leaves.pop(name).detach()) for name in names}
+
+
+def normalised(x, statistics):
+    return (x - statistics.detach()[0][:, None, None]) * statistics.detach()[1][:, None, None]
+
+
+def separable(case, p, x, *statistics, leaves):
+    kernel, dilation, c = p.get("kernel", 3), p.get("dilation", 1), x.shape[1]
+    names = ("op.5.weight", "op.6.weight") if p.get("second") else ("1.weight", "2.weight")
+    leaves.update({name: state(case, name, shape) for name, shape in zip(names, ((c, 1, kernel, kernel), (c, c, 1, 1)))})
+    x = rectified(normalised(x, *statistics) if statistics else x)
+    x = F.conv2d(x, leaves[names[0]], None, p.get("stride", 1), kernel // 2 * dilation, dilation, c)
+    return F.conv2d(x, leaves[names[1]]), given(leaves, ["y"] if statistics else [])
+
+
+def mixed_sum(case, p, weights, *rest, leaves, names="yzuv"):
+    columns = [k for k in range(weights.shape[1]) if p.get("columns", 1) >> k & 1]
+    tensors, statistics = rest[:len(columns)], iter(rest[len(columns):])
+    terms = (normalised(x, next(statistics)) if p.get("normed", 0) >> i & 1 else x for i, x in enumerate(tensors))
+    out = sum(weights[p.get("row", 0), k] * x for k, x in zip(columns, terms))
+    return out, given(leaves, names[len(columns):len(rest)])
+
+
+def mixed_add(case, p, base, *rest, leaves):
+    out, kept = mixed_sum(case, p, *rest, leaves=leaves, names="zuv")
+    return base + out, kept
+
+
 def cross_entropy(case, p, x, y, leaves):
     if p.get("soft"):
         return F.cross_entropy(x, y, reduction="none"), {}
@@ -216,10 +281,11 @@ def resize(case, p, x, leaves):
     return F.interpolate(x, (p["height"], p["width"]), mode="bilinear", align_corners=False), {}
 
 
-TWO_INPUTS = (add, shake, cross_entropy)  # of one shape, unless a case says otherwise
+TWO_INPUTS = (add, shake, cross_entropy, norm_add, norm_add_relu, add_relu)  # of one shape, unless a case says otherwise
 OPS = {op.__name__: op for op in (
     conv2d, max_pool, avg_pool, batch_norm, relu, gelu, sigmoid, softmax, add, scale, gate, concat, slice, channel_shuffle,
-    channel_conv, global_avg_pool, linear, dropout, drop_path, noise, shake, parameter, weighted_sum, cross_entropy, resize)}
+    channel_conv, global_avg_pool, linear, dropout, drop_path, noise, shake, parameter, weighted_sum, cross_entropy, resize,
+    norm_relu, norm_add, norm_add_relu, add_relu, batch_statistics, separable, mixed_sum, mixed_add)}
 
 
 def number(text):

@@ -184,6 +184,37 @@ static OpCall rig_call(Rig *rig, unsigned threads)
                      .scratch = rig->scratch };
 }
 
+/* Inputs that are statistics of others: in training the batch's, else some that stay. */
+static void take_statistics(Rig *rig, unsigned threads)
+{
+    uint32_t first = rig->c->statistics;
+
+    for (uint32_t k = first; first > 0 && k < rig->inputs; k++) {
+        const Op *op = op_find("batch_statistics");
+        OpCall call = rig_call(rig, threads);
+        size_t c = rig->c->in[k].dim[1];
+        real *running[] = { room(c), room(c) };
+        double value[PARAMS_MAX];
+        OpShapes shapes;
+
+        param_defaults(&op->described, value);
+        call.in = &rig->in[rig->c->of[k - first]];
+        call.inputs = 1;
+        assert_int_equal(op->shape(value, &call.in->shape, 1, &shapes, NULL), STATUS_OK);
+        fill(running[0], c, 0.2);
+        fill(running[1], c, 0.7);
+        call.value = value;
+        call.out = rig->in[k];
+        call.weight = running;
+        call.scratch = malloc(shapes.scratch_bytes);
+        assert_non_null(call.scratch);
+        op->forward(&call);
+        free(call.scratch);
+        free(running[0]);
+        free(running[1]);
+    }
+}
+
 /* Forward from the weights at the start: running statistics move in training. */
 static void forward(Rig *rig, unsigned threads)
 {
@@ -192,6 +223,7 @@ static void forward(Rig *rig, unsigned threads)
     for (uint32_t w = 0; w < rig->shapes.weights; w++)
         if (!learned(rig, w))
             memcpy(rig->weight[w], rig->start[w], rig->weight_count[w] * sizeof(real));
+    take_statistics(rig, threads);
     fill(rig->out, rig->out_count, NAN);
     fill(rig->saved, rig->shapes.saved, NAN);
     rig->op->forward(&call);
@@ -350,7 +382,7 @@ static void check_slopes(Rig *rig, const char *what, real *p, const real *gradie
 
 static void slopes_of(Rig *rig)
 {
-    if (rig->training && rig->c->unlike)
+    if ((rig->training && rig->c->unlike) || (rig->op->flags & OP_STATISTICS) != 0)
         return;
     for (uint32_t k = 0; k < rig->inputs; k++) {
         char name[32];
@@ -509,9 +541,10 @@ static void poison(Rig *rig)
     bool weights_need = (flags & OP_WEIGHTS_NEED_INPUT) != 0;
     Gradients g = gradients_new(rig, NAN);
 
-    for (uint32_t k = 0; k < rig->inputs && (flags & OP_NEEDS_INPUT) == 0; k++)
-        fill(rig->in[k].data, rig->in_count[k], NAN);
-    if (constant(rig)) {
+    for (uint32_t k = 0; k < rig->inputs && (flags & (OP_NEEDS_INPUT | OP_PRODUCT)) == 0; k++)
+        if (k == 0 || (flags & OP_NEEDS_REST) == 0)
+            fill(rig->in[k].data, rig->in_count[k], NAN);
+    if (constant(rig) && (flags & OP_STATISTICS) == 0) {
         real *out = copy(rig->out, rig->out_count);
 
         forward(rig, 1);
@@ -530,9 +563,36 @@ static void poison(Rig *rig)
     gradients_free(&g);
 }
 
+/* Of a product, each side without the other one's gradients. */
+static void poison_side(Rig *rig)
+{
+    for (uint32_t side = 0; side < 2 && (rig->op->flags & OP_PRODUCT) != 0; side++) {
+        Gradients g = gradients_new(rig, NAN);
+        real *kept[OP_INPUTS_MAX];
+
+        for (uint32_t k = 0; k < rig->inputs; k++) {
+            kept[k] = copy(rig->in[k].data, rig->in_count[k]);
+            if ((k == 0) == (side == 0)) {
+                fill(rig->in[k].data, rig->in_count[k], NAN);
+            } else {
+                free(g.in[k]);
+                g.in[k] = NULL;
+            }
+        }
+        backward(rig, 1, &g, 0);
+        same_gradients(rig, "of one side of a product", &g);
+        for (uint32_t k = 0; k < rig->inputs; k++) {
+            memcpy(rig->in[k].data, kept[k], rig->in_count[k] * sizeof(real));
+            free(kept[k]);
+        }
+        gradients_free(&g);
+    }
+}
+
 static void backward_reads_no_more_than_its_row_says(void **state)
 {
     (void)state;
+    each_case(poison_side);
     each_case(poison);
 }
 

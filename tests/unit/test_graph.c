@@ -6,6 +6,7 @@
 #include "tests/unit/test.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -675,6 +676,142 @@ static void the_first_layer_with_a_number_that_is_not_finite_is_named(void **sta
     network_clear(&n);
 }
 
+/* ---- Fusion ---- */
+
+/* The operations of a plan's steps, in order, with blanks between. */
+static void steps_of(const Graph *g, const PlanSpec *spec, size_t size, char *ret)
+{
+    Plan plan = { 0 };
+    size_t used = 0;
+
+    ret[0] = '\0';
+    assert_int_equal(plan_init(&plan, g, spec, NULL), STATUS_OK);
+    for (NodeId i = 0; i < g->nodes; i++) {
+        assert_true(plan.node[i].step >= i && plan.node[i].step < g->nodes);
+        if (plan.node[i].runs && plan.node[i].op != NULL)
+            used += (size_t)snprintf(ret + used, size - used, "%s%s", used > 0 ? " " : "",
+                                     plan.node[i].op->described.name);
+    }
+    assert_true(used < size);
+    plan_clear(&plan);
+}
+
+static void nodes_that_nobody_looks_between_become_one_step(void **state)
+{
+    enum { X, NORM, RELU, CONV, TWICE, ONCE, ADD, END, SUM, OUT };
+    static const struct {
+        NodeId to, keep;
+        const char *steps;
+    } rows[] = {
+        { NODE_NONE, NODE_NONE, "norm_relu conv2d batch_norm norm_add_relu add_relu" },
+        { NORM, NODE_NONE, "batch_norm relu conv2d batch_norm norm_add_relu add_relu" },
+        { RELU, TWICE, "norm_relu conv2d batch_norm norm_add_relu add_relu" },
+        { NODE_NONE, ONCE, "norm_relu conv2d batch_norm batch_norm add_relu add_relu" },
+        { NODE_NONE, ADD, "norm_relu conv2d batch_norm norm_add relu add_relu" },
+        { ADD, SUM, "norm_relu conv2d batch_norm norm_add relu add relu" },
+    };
+    Graph g;
+    Pool *pool;
+
+    (void)state;
+    graph_init(&g);
+    graph_input(&g, "x", shape4(1, 4, 4, 3));
+    graph_node(&g, "batch_norm", "norm", X, NODE_NONE, NULL);
+    graph_node(&g, "relu", "relu", NORM, NODE_NONE, NULL);
+    graph_node(&g, "conv2d", "conv", RELU, NODE_NONE,
+               GRAPH_PARAMS({ "channels", 3 }, { "padding", 1 }));
+    graph_node(&g, "batch_norm", "read twice", CONV, NODE_NONE, NULL);
+    graph_node(&g, "batch_norm", "read once", RELU, NODE_NONE, NULL);
+    graph_node(&g, "add", "add", TWICE, ONCE, NULL);
+    graph_node(&g, "relu", "end", ADD, NODE_NONE, NULL);
+    graph_node(&g, "add", "sum", END, TWICE, NULL);
+    assert_int_equal(graph_node(&g, "relu", "out", SUM, NODE_NONE, NULL), OUT);
+    assert_int_equal(graph_status(&g, NULL), STATUS_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        PlanSpec spec = { .images = 2,
+                          .training = true,
+                          .gradients = GRADIENT_TRAINED,
+                          .output = OUT,
+                          .gradient_to = rows[i].to,
+                          .keep = { rows[i].keep, NODE_NONE } };
+        char steps[256];
+
+        steps_of(&g, &spec, sizeof steps, steps);
+        assert_string_equal(steps, rows[i].steps);
+    }
+    assert_int_equal(pool_new(2, &pool, NULL), STATUS_OK);
+    check_plans(&g, OUT, 17, true, pool);
+    check_plans(&g, OUT, 3, false, pool);
+    pool_free(pool);
+    graph_clear(&g);
+}
+
+/* An edge's candidates are read again for the alphas' gradient only. */
+static void what_only_an_unwanted_gradient_reads_is_not_kept(void **state)
+{
+    size_t bytes[2];
+
+    (void)state;
+    for (int alphas = 0; alphas < 2; alphas++) {
+        PlanSpec spec = { .images = 4,
+                          .training = true,
+                          .gradients =
+                              alphas ? GRADIENT_TRAINED | GRADIENT_ARCHITECTURE : GRADIENT_TRAINED,
+                          .gradient_to = NODE_NONE,
+                          .keep = { NODE_NONE } };
+        Plan plan = { 0 };
+        NodeId input[5], image;
+        Graph g;
+
+        graph_init(&g);
+        image = graph_input(&g, "image", shape4(1, 8, 8, 4));
+        image = graph_node(&g, "batch_norm", "norm", image, NODE_NONE, NULL);
+        input[0] = graph_node(&g, "parameter", "alphas", NODE_NONE, NODE_NONE,
+                              GRAPH_PARAMS({ "rows", 1 }, { "columns", 4 }));
+        for (int k = 1; k < 5; k++)
+            input[k] = graph_node(&g, "scale", "", image, NODE_NONE, GRAPH_PARAMS({ "factor", k }));
+        spec.output =
+            graph_node_of(&g, "weighted_sum", "sum", input, 5, GRAPH_PARAMS({ "columns", 15 }));
+        spec.output = graph_node(&g, "gelu", "out", spec.output, NODE_NONE, NULL);
+        assert_int_equal(graph_status(&g, NULL), STATUS_OK);
+        assert_int_equal(plan_init(&plan, &g, &spec, NULL), STATUS_OK);
+        bytes[alphas] = plan.bytes;
+        plan_clear(&plan);
+        graph_clear(&g);
+    }
+    assert_true(bytes[0] < bytes[1]);
+}
+
+static void a_plan_can_be_printed(void **state)
+{
+    Network n = resnet(4, "relu", (ModelInput){ 8, 8, 3, 3 });
+    PlanSpec spec = { .images = 3,
+                      .training = true,
+                      .gradients = GRADIENT_TRAINED,
+                      .output = n.training_loss,
+                      .gradient_to = NODE_NONE,
+                      .keep = { NODE_NONE } };
+    Plan plan = { 0 };
+    char *text = NULL;
+    size_t size = 0, lines = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)state;
+    assert_non_null(out);
+    assert_int_equal(plan_init(&plan, &n.graph, &spec, NULL), STATUS_OK);
+    plan_print(&plan, out);
+    fclose(out);
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    assert_int_equal(lines, 2 + 2 + 20 + 20 + 3); /* inputs, convolutions, norms and the end */
+    assert_non_null(strstr(text, "3 images, training: 68 nodes in 43 steps"));
+    assert_non_null(strstr(text, " layer1.0.bn2 + add + relu\n"));
+    assert_non_null(strstr(text, "norm_relu       3x8x8x4 "));
+    plan_clear(&plan);
+    network_clear(&n);
+    free(text);
+}
+
 static size_t bytes_of(const Network *n, bool training, uint32_t images)
 {
     PlanSpec spec = { .images = images,
@@ -701,18 +838,19 @@ static size_t bytes_of(const Network *n, bool training, uint32_t images)
 
 static void inference_needs_a_few_layers_of_memory_and_training_less_than_all(void **state)
 {
+    enum { IMAGES = 128 }; /* scratch, which does not grow with them, must not decide */
     Network n = resnet(16, "relu", (ModelInput){ 32, 32, 3, 10 });
-    size_t layer = 16 * 32 * 32 * 32 * sizeof(real), all = 0;
+    size_t layer = IMAGES * 16 * 32 * 32 * sizeof(real), all = 0;
 
     (void)state;
     for (NodeId i = 0; i < n.graph.nodes; i++) {
-        Shape s = graph_shape(&n.graph, i, 32);
+        Shape s = graph_shape(&n.graph, i, IMAGES);
 
         all += 2 * shape_count(&s) * sizeof(real); /* values and gradients */
     }
-    assert_true(bytes_of(&n, false, 32) < 4 * layer);
-    assert_true(bytes_of(&n, false, 32) < bytes_of(&n, true, 32) / 4);
-    assert_true(bytes_of(&n, true, 32) < all / 2);
+    assert_true(bytes_of(&n, false, IMAGES) < 4 * layer);
+    assert_true(bytes_of(&n, false, IMAGES) < bytes_of(&n, true, IMAGES) / 4);
+    assert_true(bytes_of(&n, true, IMAGES) < all / 2);
     network_clear(&n);
 }
 
@@ -729,6 +867,9 @@ int main(void)
         cmocka_unit_test(a_planned_mixture_computes_what_unshared_memory_does),
         cmocka_unit_test(a_parameter_is_named_as_its_node_and_alphas_count_for_nothing),
         cmocka_unit_test(the_first_layer_with_a_number_that_is_not_finite_is_named),
+        cmocka_unit_test(nodes_that_nobody_looks_between_become_one_step),
+        cmocka_unit_test(what_only_an_unwanted_gradient_reads_is_not_kept),
+        cmocka_unit_test(a_plan_can_be_printed),
         cmocka_unit_test(inference_needs_a_few_layers_of_memory_and_training_less_than_all),
     };
 

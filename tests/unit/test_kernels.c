@@ -78,7 +78,9 @@ static void near_double(const Kernels *k, const char *row, const double *got, co
 
 static void every_row_of_the_table_is_tested_here(void **state)
 {
-    enum { TESTED = 28 }; /* whoever adds a row adds its test and counts it here */
+    /* Whoever adds a row adds its test and counts it here; five are in test_winograd.c, ten
+     * in test_planes.c. */
+    enum { TESTED = 43 };
 
     (void)state;
     assert_int_equal(sizeof(Kernels) / sizeof(void *), 1 + TESTED); /* and a name */
@@ -828,23 +830,35 @@ static void check_moments(const Kernels *k, size_t rows, size_t c, double mean, 
 static void check_norm(const Kernels *k, size_t rows, size_t c)
 {
     size_t n = rows * c;
-    real *x = numbers(n, 3, 1), *dy = uniform(n), *mean = numbers(c, 3, 0.1), *a = uniform(c),
-         *b = uniform(c), *d = uniform(c), *got = numbers(n, NAN, 0), *want = copy(got, n);
+    real *x = numbers(n, 3, 1), *dy = uniform(n), *y = uniform(n), *mean = numbers(c, 3, 0.1),
+         *a = uniform(c), *b = uniform(c), *d = uniform(c), *got = numbers(n, NAN, 0),
+         *want = copy(got, n);
     double got_sums[2 * 144], want_sums[2 * 144];
 
-    kernels_reference.scale_shift(rows, c, x, a, b, want);
-    k->scale_shift(rows, c, x, a, b, got);
-    near(k, "scale_shift", got, want, n, 2e-6);
-    kernels_reference.norm_sums(rows, c, x, dy, mean, want_sums, want_sums + c);
-    k->norm_sums(rows, c, x, dy, mean, got_sums, got_sums + c);
-    near_double(k, "norm_sums", got_sums, want_sums, 2 * c, rounding(rows));
-    for (int accumulate = 0; accumulate < 2; accumulate++) { /* the second adds to the first */
-        kernels_reference.norm_backward(rows, c, x, dy, mean, a, b, d, want, accumulate != 0);
-        k->norm_backward(rows, c, x, dy, mean, a, b, d, got, accumulate != 0);
-        near(k, "norm_backward", got, want, n, 4e-6);
+    for (int add = 0; add < 2; add++)
+        for (int relu = 0; relu < 2; relu++) {
+            const real *z = add ? dy : NULL;
+
+            kernels_reference.norm_forward(rows, c, x, a, b, z, relu != 0, want);
+            k->norm_forward(rows, c, x, a, b, z, relu != 0, got);
+            near(k, "norm_forward", got, want, n, 2e-6);
+        }
+    for (int kind = 0; kind < 3; kind++) {
+        const NormMask mask = { kind == 1 ? y : NULL, kind == 2 ? a : NULL, kind == 2 ? b : NULL };
+
+        kernels_reference.norm_sums(rows, c, x, dy, &mask, mean, want_sums, want_sums + c);
+        k->norm_sums(rows, c, x, dy, &mask, mean, got_sums, got_sums + c);
+        near_double(k, "norm_sums", got_sums, want_sums, 2 * c, rounding(rows));
+        for (int accumulate = 0; accumulate < 2; accumulate++) { /* the second adds to the first */
+            kernels_reference.norm_backward(rows, c, x, dy, &mask, mean, a, b, d, want,
+                                            accumulate != 0);
+            k->norm_backward(rows, c, x, dy, &mask, mean, a, b, d, got, accumulate != 0);
+            near(k, "norm_backward", got, want, n, 4e-6);
+        }
     }
     free(x);
     free(dy);
+    free(y);
     free(mean);
     free(a);
     free(b);

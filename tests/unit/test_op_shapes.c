@@ -45,6 +45,10 @@ typedef struct Wrong {
 
 static const Wrong wrong[] = {
     { .op = "batch_norm", .in = { ONE(3) }, .says = "got rank 1" },
+    { .op = "norm_relu", .in = { ONE(3) }, .says = "got rank 1" },
+    { .op = "norm_add", .in = { ROWS(2, 3), ROWS(2, 4) }, .says = "one shape" },
+    { .op = "norm_add_relu", .in = { ROWS(2, 3), ROWS(3, 3) }, .says = "one shape" },
+    { .op = "add_relu", .in = { ROWS(2, 3), ROWS(2, 4) }, .says = "one shape" },
     { .op = "add", .in = { ROWS(2, 3), ROWS(2, 4) }, .says = "one shape" },
     { .op = "gate", .in = { IMAGES(2, 3, 3, 4), ROWS(2, 3) }, .says = "one factor for each image" },
     { .op = "gate", .in = { IMAGES(2, 3, 3, 4), ROWS(1, 4) }, .says = "one factor for each image" },
@@ -109,6 +113,33 @@ static const Wrong wrong[] = {
       .value = { 3 },
       .in = { ROWS(2, 3), ROWS(1, 1), ROWS(1, 2) },
       .says = "number 2 differs" },
+    { .op = "batch_statistics", .in = { ROWS(2, 3) }, .says = "got rank 2" },
+    { .op = "separable", .in = { ROWS(2, 3) }, .says = "[N,H,W,C]" },
+    { .op = "separable",
+      .name = { "kernel" },
+      .value = { 4 },
+      .in = { IMAGES(2, 3, 3, 4) },
+      .says = "odd kernel" },
+    { .op = "separable", .in = { IMAGES(2, 3, 3, 4), ROWS(2, 3) }, .says = "statistics [2,4]" },
+    { .op = "mixed_sum", .in = { ROWS(1, 1), ROWS(2, 4) }, .says = "[N,H,W,C]" },
+    { .op = "mixed_sum",
+      .name = { "row" },
+      .value = { 2 },
+      .in = { ROWS(2, 1), IMAGES(2, 3, 3, 4) },
+      .says = "a row 2" },
+    { .op = "mixed_sum",
+      .name = { "columns", "normed" },
+      .value = { 1, 2 },
+      .in = { ROWS(2, 1), IMAGES(2, 3, 3, 4), ROWS(2, 4) },
+      .says = "3 inputs for 1 columns" },
+    { .op = "mixed_sum",
+      .name = { "normed" },
+      .value = { 1 },
+      .in = { ROWS(2, 1), IMAGES(2, 3, 3, 4), ROWS(2, 3) },
+      .says = "statistics [2,4]" },
+    { .op = "mixed_add",
+      .in = { IMAGES(2, 3, 3, 3), ROWS(1, 1), IMAGES(2, 3, 3, 4) },
+      .says = "base of the tensors' shape" },
     { .op = "cross_entropy", .in = { ROWS(2, 3), ROWS(2, 2) }, .says = "logits and targets" },
 };
 
@@ -202,8 +233,10 @@ static void any_inputs(Rng *rng, Try *t)
     }
     if (t->inputs == 2 && rng_below(rng, 3) == 0)
         t->in[1] = shape2(one.dim[0], one.dim[one.rank - 1]);
-    if (t->op->variadic && t->inputs > 1 && rng_below(rng, 2) == 0)
-        t->in[0] = shape2(1 + rng_below(rng, 4), 1 + rng_below(rng, 4));
+    if (t->inputs > 1 && rng_below(rng, 4) == 0) /* statistics */
+        t->in[t->inputs - 1] = shape2(2, one.dim[one.rank - 1]);
+    if (t->op->variadic && t->inputs > 1 && rng_below(rng, 2) == 0) /* weights */
+        t->in[t->op->inputs > 2] = shape2(1 + rng_below(rng, 4), 1 + rng_below(rng, 4));
 }
 
 /* Small enough to be run. */

@@ -1,0 +1,219 @@
+/*
+ * One first-order DARTS step against PyTorch, by the search itself on batches made here: losses,
+ * the gradients of the architecture, and what everything is at the end (make_search.py).
+ */
+#include "tests/golden/rig.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/search/searcher.h"
+#include "tests/golden/closed_form.h"
+
+static const double bound_value = 1e-5, bound_gradient = 1e-4;
+
+static const char *const cases[] = { "search_s5", "search_s3_se_eca" };
+
+typedef struct Sizes {
+    uint32_t seed, images, size, classes, every;
+} Sizes;
+
+static Choice choose(const void *table, const char *row)
+{
+    Choice c;
+    int i = table_find(table, row);
+
+    assert_true(i >= 0);
+    choice_init(table, (uint32_t)i, &c);
+    return c;
+}
+
+static void set(Choice *c, const void *table, const char *name, double value)
+{
+    int i = param_find(((const Described *const *)table)[c->row], name);
+
+    assert_true(i >= 0);
+    c->value[i] = value;
+}
+
+/* As in make_search.py. */
+static SearchSpec recipe(const StFile *file, const Sizes *s)
+{
+    SearchSpec spec = { .searcher = choose(searcher_table, "darts"),
+                        .optimizer = choose(optimizer_table, "sgd"),
+                        .schedule = choose(schedule_table, "constant"),
+                        .architecture_optimizer = choose(optimizer_table, "adam"),
+                        .data = { .val_images = s->images },
+                        .epochs = 1,
+                        .batch_size = s->images };
+
+    rig_model(file, &spec.model);
+    set(&spec.optimizer, optimizer_table, "lr", 0.025);
+    set(&spec.optimizer, optimizer_table, "nesterov", 0);
+    set(&spec.optimizer, optimizer_table, "weight_decay", 3e-4);
+    set(&spec.optimizer, optimizer_table, "clip", strtod(safetensors_metadata(file, "clip"), NULL));
+    set(&spec.architecture_optimizer, optimizer_table, "lr", 3e-4);
+    set(&spec.architecture_optimizer, optimizer_table, "beta1", 0.5);
+    set(&spec.architecture_optimizer, optimizer_table, "weight_decay", 1e-3);
+    return spec;
+}
+
+static void fill_weights(const Search *search, uint32_t seed)
+{
+    for (uint32_t i = 0; i < search->network.graph.weights; i++) {
+        const GraphWeight *w = &search->network.graph.weight[i];
+        float *disk = malloc(w->count * sizeof *disk), offset, scale;
+        uint64_t dim[SHAPE_RANK_MAX];
+
+        assert_non_null(disk);
+        for (int d = 0; d < SHAPE_RANK_MAX; d++)
+            dim[d] = w->spec.shape.dim[d];
+        closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
+        closed_form(seed, w->name, w->count, offset, scale, disk);
+        weight_from_disk(w, disk, search->network.weights + w->offset);
+        free(disk);
+    }
+}
+
+/* The batch of a side as the loader would hand it over; batch_free() it. */
+static Batch batch_of(const Sizes *s, SearchSide side)
+{
+    Shape shape = shape4(s->images, s->size, s->size, 3);
+    size_t count = shape_count(&shape);
+    float *plain = malloc(count * sizeof *plain), *images = malloc(count * sizeof *images),
+          *targets = calloc((size_t)s->images * s->classes, sizeof *targets);
+    uint16_t *labels = malloc(s->images * sizeof *labels);
+    int32_t *drawn = malloc(s->images * sizeof *drawn);
+    char name[32];
+
+    assert_true(plain != NULL && images != NULL && targets != NULL && labels != NULL &&
+                drawn != NULL);
+    snprintf(name, sizeof name, "images/%d", (int)side);
+    closed_form(s->seed, name, count, 0, 2, plain);
+    golden_to_blocked(&shape, plain, images);
+    snprintf(name, sizeof name, "labels/%d", (int)side);
+    closed_form_labels(s->seed, name, s->images, s->classes, drawn);
+    for (uint32_t i = 0; i < s->images; i++) {
+        labels[i] = (uint16_t)drawn[i];
+        targets[i * s->classes + labels[i]] = 1;
+    }
+    free(plain);
+    free(drawn);
+    return (Batch){ .count = s->images, .images = images, .labels = labels, .targets = targets };
+}
+
+static void batch_free(const Batch *batch)
+{
+    free((void *)batch->images);
+    free((void *)batch->labels);
+    free((void *)batch->targets);
+}
+
+/* All weights that `roles` names, against arrays PREFIX + name; their number. */
+static uint32_t weights_close(const Search *search, const StFile *file, const real *numbers,
+                              const char *prefix, unsigned roles, uint32_t every, double bound)
+{
+    uint32_t seen = 0;
+
+    for (uint32_t i = 0; i < search->network.graph.weights; i++) {
+        const GraphWeight *w = &search->network.graph.weight[i];
+        uint32_t step = w->count > 1000 ? every : 1;
+        size_t count = (w->count + step - 1) / step;
+        real *got = malloc(w->count * sizeof *got);
+        char name[128];
+
+        assert_non_null(got);
+        snprintf(name, sizeof name, "%s%s", prefix, w->name);
+        weight_to_disk(w, numbers + w->offset, got);
+        if ((roles >> w->spec.role & 1) != 0) {
+            golden_close(name, got, golden_array(file, name, count), count, step, bound);
+            seen++;
+        }
+        free(got);
+    }
+    return seen;
+}
+
+static void loss_close(const StFile *file, const char *name, const PassSums *sums)
+{
+    rig_loss_close(name, sums->loss / (double)sums->images, *golden_array(file, name, 1),
+                   bound_value);
+}
+
+static void step_agrees(Search *search, const StFile *file, const Sizes *s, const Kernels *kernels)
+{
+    const Batch batch[SIDES] = { batch_of(s, SIDE_ARCHITECTURE), batch_of(s, SIDE_WEIGHTS) };
+    SearchStep step;
+    Error err = { 0 };
+
+    search->kernels = kernels;
+    for (int side = 0; side < SIDES; side++) /* optimisers as they begin */
+        for (uint32_t k = 0; k < search->side[side].optimizer->buffers; k++)
+            memset(search->side[side].buffer[k], 0,
+                   search->network.graph.weight_numbers * sizeof(real));
+    fill_weights(search, s->seed);
+    rig_ok(
+        search_gradients(search, SIDE_ARCHITECTURE, &batch[SIDE_ARCHITECTURE], &step.side[0], &err),
+        &err);
+    assert_int_equal(weights_close(search, file, search->gradients, "val/", GRADIENT_ARCHITECTURE,
+                                   s->every, bound_gradient),
+                     2);
+    fill_weights(search, s->seed);
+    rig_ok(search->searcher->step(search, batch, &step, &err), &err);
+    loss_close(file, "val/loss", &step.side[SIDE_ARCHITECTURE]);
+    loss_close(file, "train/loss", &step.side[SIDE_WEIGHTS]);
+    assert_true(step.learning_rate == 0.025);
+    (void)weights_close(search, file, search->network.weights, "end/",
+                        GRADIENT_TRAINED | GRADIENT_ARCHITECTURE, s->every, bound_value);
+    for (int side = 0; side < SIDES; side++)
+        batch_free(&batch[side]);
+}
+
+static void a_step_is_pytorchs(void **state)
+{
+    static const char *const classes[10];
+    StFile *file = golden_open(*state);
+    Sizes s = { golden_number(file, "seed"), golden_number(file, "images"),
+                golden_number(file, "size"), golden_number(file, "classes"),
+                golden_number(file, "every") };
+    uint8_t *pixels = calloc(2 * (size_t)s.images, (size_t)s.size * s.size * 3);
+    uint16_t *labels = calloc(2 * (size_t)s.images, sizeof *labels);
+    /* The batches do not come from it: only its sizes count. */
+    Dataset data = { .name = "none",
+                     .layout = "shapes",
+                     .height = s.size,
+                     .width = s.size,
+                     .channels = 3,
+                     .classes = s.classes,
+                     .class_names = classes,
+                     .std = { 1, 1, 1 },
+                     .train = { 2 * s.images, pixels, labels, NULL },
+                     .test = { 1, pixels, labels, NULL } };
+    SearchSpec spec = recipe(file, &s);
+    Search *search = NULL;
+    Pool *pool = NULL;
+    Error err = { 0 };
+
+    rig_ok(pool_new(2, &pool, &err), &err);
+    rig_ok(search_new(&spec, &data, pool, &search, &err), &err);
+    for (const Kernels *const *family = kernels_available(); *family != NULL; family++)
+        step_agrees(search, file, &s, *family);
+    search_free(search);
+    pool_free(pool);
+    free(labels);
+    free(pixels);
+    safetensors_close(file);
+}
+
+int main(void)
+{
+    enum { CASES = sizeof cases / sizeof *cases };
+    struct CMUnitTest tests[CASES];
+
+    for (int i = 0; i < CASES; i++)
+        tests[i] = (struct CMUnitTest){ .name = cases[i],
+                                        .test_func = a_step_is_pytorchs,
+                                        .initial_state = (void *)cases[i] };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
