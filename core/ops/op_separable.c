@@ -18,8 +18,8 @@
  * With g = the gradient in front of the ReLU where the ReLU lets through, M rows, per channel
  * S = sum g, P = sum g xhat:  dx = r (g - S/M - xhat P/M) in training, r g with running statistics.
  */
-#include <stdatomic.h>
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "core/ops/op.h"
@@ -92,7 +92,7 @@ static Layout layout_of(const double *value, const Shape *in)
     l.dilation = (uint32_t)value[VALUE_DILATION];
     l.padding = l.kernel / 2 * l.dilation;
     l.taps = l.kernel * l.kernel;
-    assert(l.c > 0 && l.stride > 0); /* of a graph's shapes and the table's range */
+    assert(block > 0 && l.c > 0); /* as in every graph */
     l.oh = (l.h - 1) / l.stride + 1;
     l.ow = (l.w - 1) / l.stride + 1;
     l.images = JOB_NUMBERS / l.c > 0 ? JOB_NUMBERS / l.c : 1;
