@@ -11,21 +11,11 @@
 
 #include "core/kernels/conv.h"
 #include "core/kernels/family.h"
+#include "core/kernels/vector.h"
 #include "core/kernels/window.h"
-
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#else
-#define VECTOR_BYTES 16
-#endif
-
-typedef real Lanes __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
 enum {
     VECTORS = 4, /* in a tile */
-    LANES = VECTOR_BYTES / sizeof(real),
     TILE = VECTORS * LANES,
     TAPS_MAX = 32, /* laid out at a time */
 };

@@ -15,16 +15,7 @@
 #include <string.h>
 
 #include "core/kernels/family.h"
-
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#else
-#define VECTOR_BYTES 16
-#endif
-
-typedef real Lanes __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#include "core/kernels/vector.h"
 
 /* In loops whose bodies are vectors already: the compiler shall not make vectors of their scalars.
  */
@@ -33,7 +24,6 @@ typedef real Lanes __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    LANES = VECTOR_BYTES / sizeof(real),
     PIXELS = 8, /* of a row, at a time */
     TAPS = 5,   /* whose products with the same pixels are summed at a time */
     DOT_PIXELS = 64,

@@ -12,16 +12,8 @@
 #include <string.h>
 
 #include "core/kernels/kernels.h"
+#include "core/kernels/vector.h"
 
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#else
-#define VECTOR_BYTES 16
-#endif
-
-typedef real Lanes __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 /* Numbers of as many bits, as comparisons give them. */
 typedef __typeof__((Lanes){ 0 } > (Lanes){ 0 }) Bits;
 
@@ -29,7 +21,6 @@ typedef __typeof__((Lanes){ 0 } > (Lanes){ 0 }) Bits;
 #define VARIANT static inline __attribute__((always_inline))
 
 enum {
-    LANES = VECTOR_BYTES / sizeof(real),
     TILE_VECTORS = 4,
     TILE = TILE_VECTORS * LANES,
     WIDE = 64,

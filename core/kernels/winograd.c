@@ -22,19 +22,9 @@
 #include <string.h>
 
 #include "core/kernels/family.h"
-
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#else
-#define VECTOR_BYTES 16
-#endif
-
-typedef real Lanes __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#include "core/kernels/vector.h"
 
 enum {
-    LANES = VECTOR_BYTES / sizeof(real),
     VECTORS = 2, /* in a panel of columns */
     PANEL = VECTORS * LANES,
     /* Rows whose sums stay in registers: of 32 or 16 there are. */
