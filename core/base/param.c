@@ -79,3 +79,12 @@ void choice_init(const void *table, uint32_t row, Choice *ret)
             snprintf(ret->text, sizeof ret->text, "%s", p->choices[(int)p->fallback]);
     }
 }
+
+void choice_set(const void *table, Choice *choice, const char *name, double value)
+{
+    const Described *const *row = table;
+    int i = param_find(row[choice->row], name);
+
+    if (i >= 0)
+        choice->value[i] = value;
+}

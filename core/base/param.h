@@ -31,7 +31,7 @@ typedef struct Param {
     const char *help;           /* one line, with the unit */
 } Param;
 
-enum { PARAMS_MAX = 12, CHOICE_TEXT_MAX = 1024 };
+enum { PARAMS_MAX = 16, CHOICE_TEXT_MAX = 4096 }; /* a space that lists every edge's candidates */
 
 /* What every row of every table starts with. */
 typedef struct Described {
@@ -64,3 +64,5 @@ CHECKED Status param_check(const Param *param, double value, Error *err);
 void param_defaults(const Described *row, double value[PARAMS_MAX]);
 /* Row `row` of `table` (as in table_find()) with its defaults. */
 void choice_init(const void *table, uint32_t row, Choice *ret);
+/* Sets the parameter `name` of the choice's row, if it has one of that name. */
+void choice_set(const void *table, Choice *choice, const char *name, double value);

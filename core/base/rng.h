@@ -20,6 +20,10 @@ typedef enum RngPurpose {
     RNG_OPERATION = 7, /* what an operation draws; see rng_at_node() */
     RNG_MIX = 8,       /* draws for a whole batch; epoch = step */
     RNG_FILES = 9,     /* the order of a folder data set's images; epoch = 0 train, 1 test */
+    RNG_ATTACK = 10,   /* where the attack of an image starts; see core/explain/attack.h */
+    RNG_CONTROL = 11,  /* maps that explain nothing; see core/data/compose.h */
+    RNG_SEARCH = 12,   /* genotypes at random; epoch = their number. Epoch UINT32_MAX: where the
+                          search for an eigenvalue begins */
 } RngPurpose;
 
 typedef struct Rng {

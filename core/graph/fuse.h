@@ -9,8 +9,8 @@
 void fuse_none(const Graph *graph, NodePlan *node);
 /*
  * Lets steps that run and have one reader each merge into it, where the table of operations has one
- * that does both. `readers` [nodes]: how many read a node's value, the caller being one for what it
- * wants to see; is used up. A node that merged into another one's step has no `op` and does not
- * run.
+ * that does both; some only in plans that do not train (`spec`). `readers` [nodes]: how many read a
+ * node's value, the caller being one for what it wants to see; is used up. A node that merged into
+ * another one's step has no `op` and does not run.
  */
-void fuse_steps(const Graph *graph, NodePlan *node, uint32_t *readers);
+void fuse_steps(const Graph *graph, const PlanSpec *spec, NodePlan *node, uint32_t *readers);

@@ -46,10 +46,10 @@ static bool is_kept(const PlanSpec *spec, NodeId i)
 }
 
 /* Whether one of its weights' gradients is wanted. */
-static bool weights_want(const Planner *p, const OpShapes *s)
+static bool weights_want(const Plan *plan, const OpShapes *s)
 {
     for (uint32_t i = 0; i < s->weights; i++)
-        if ((p->plan->spec.gradients >> s->weight[i].role & 1) != 0)
+        if ((plan->spec.gradients >> s->weight[i].role & 1) != 0)
             return true;
     return false;
 }
@@ -103,7 +103,7 @@ static Status fuse(Planner *p, Error *err)
 
     for (NodeId i = 0; i < p->n; i++)
         p->readers[i] = is_kept(&p->plan->spec, i);
-    fuse_steps(p->graph, node, p->readers);
+    fuse_steps(p->graph, &p->plan->spec, node, p->readers);
     for (NodeId i = 0; i < p->n && s == STATUS_OK; i++)
         if (node[i].op != p->graph->node[i].op && node[i].op != NULL)
             s = shape_step(p, i, err);
@@ -119,7 +119,7 @@ static void mark_gradients(Planner *p)
     for (NodeId i = 0; i < p->n; i++) {
         NodePlan *np = &plan->node[i];
 
-        np->wants = i == spec->gradient_to || weights_want(p, &np->shapes);
+        np->wants = i == spec->gradient_to || weights_want(plan, &np->shapes);
         for (uint32_t k = 0; k < np->inputs && (np->op->flags & OP_CONSTANT) == 0; k++)
             np->wants = np->wants || plan->node[np->input[k]].wants;
     }
@@ -134,7 +134,7 @@ static void mark_gradients(Planner *p)
         np->wants = np->wants && p->writers[i] > 0;
         if (!np->wants || np->op == NULL || (np->op->flags & OP_CONSTANT) != 0)
             continue;
-        np->backward = weights_want(p, &np->shapes);
+        np->backward = weights_want(plan, &np->shapes);
         for (uint32_t k = 0; k < np->inputs; k++) {
             if (!plan->node[np->input[k]].wants)
                 continue;
@@ -144,16 +144,16 @@ static void mark_gradients(Planner *p)
     }
 }
 
-/* Whether backward() of a step reads its input k. */
-static bool reads_again(const Planner *p, const NodePlan *np, uint32_t k)
+bool plan_reads_again(const Plan *plan, NodeId step, uint32_t k)
 {
+    const NodePlan *np = &plan->node[step];
     unsigned flags = np->op->flags;
 
     if ((flags & OP_NEEDS_INPUT) != 0 || ((flags & OP_NEEDS_REST) != 0 && k > 0) ||
-        ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && weights_want(p, &np->shapes)))
+        ((flags & OP_WEIGHTS_NEED_INPUT) != 0 && weights_want(plan, &np->shapes)))
         return true;
     for (uint32_t other = 0; other < np->inputs && (flags & OP_PRODUCT) != 0; other++)
-        if ((other == 0) != (k == 0) && p->plan->node[np->input[other]].wants)
+        if ((other == 0) != (k == 0) && plan->node[np->input[other]].wants)
             return true;
     return false;
 }
@@ -181,7 +181,7 @@ static void uses(Planner *p)
 
             if (*last < i)
                 *last = i;
-            if (np->backward && reads_again(p, np, k) && *last < backward_time(p, i))
+            if (np->backward && plan_reads_again(plan, i, k) && *last < backward_time(p, i))
                 *last = backward_time(p, i);
         }
     }
@@ -255,14 +255,15 @@ static void place_saved(Planner *p, size_t *ret_scratch)
 {
     for (NodeId i = 0; i < p->n; i++) {
         const NodePlan *np = &p->plan->node[i];
+        size_t scratch = op_scratch_bytes(&np->shapes, np->backward);
 
         if (!np->runs)
             continue;
         p->buffer[2 * p->n + i] = (Buffer){ .bytes = np->shapes.saved * sizeof(real),
                                             .first = i,
                                             .last = np->backward ? backward_time(p, i) : i };
-        if (np->shapes.scratch_bytes > *ret_scratch)
-            *ret_scratch = np->shapes.scratch_bytes;
+        if (scratch > *ret_scratch)
+            *ret_scratch = scratch;
     }
 }
 

@@ -30,7 +30,7 @@ typedef struct NodePlan {
     /* What is executed at this node's place: its own operation, or one that does several nodes'
      * work and stands at the last of them. NULL: an input, or a later step computes this node. */
     const Op *op;
-    const double *value; /* of the graph, borrowed */
+    double value[PARAMS_MAX]; /* its parameters; of several nodes' where it does their work */
     uint32_t inputs;
     NodeId input[OP_INPUTS_MAX];
     uint32_t first_weight;
@@ -62,12 +62,20 @@ void plan_bind(Plan *plan, void *memory);
 
 /* Values of an input, the output or a kept node. */
 Tensor plan_tensor(const Plan *plan, NodeId node);
+/* Whether the backward pass of a step reads its input k. */
+bool plan_reads_again(const Plan *plan, NodeId step, uint32_t k);
+/* A node's name, or else its operation's. */
+const char *plan_node_name(const Plan *plan, NodeId node);
+
+typedef struct Roofline Roofline;
+
 /*
- * A table for people: each step's operation, output, the megabytes (10^6) of its output and of what
- * forward reads and writes, the millions of FLOPs of forward, the directions it runs in, and
- * the nodes that it stands for. The plan need not be bound.
+ * A table for people: each step's operation, output, the megabytes (10^6) that it reads and writes
+ * and its millions of FLOPs (but those that Winograd's method spares), forward and backward
+ * (roofline.h), and the nodes that it stands for; with `limits` also the milliseconds to expect:
+ * the least time divided by PLAN_SHARE, NULL: none. The plan need not be bound.
  */
-void plan_print(const Plan *plan, FILE *out);
+void plan_print(const Plan *plan, const Roofline *limits, FILE *out);
 
 /* Gradient of the output (to be written before run_backward()) or of gradient_to (to be read
  * after). */

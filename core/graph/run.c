@@ -38,6 +38,23 @@ static void bind(const Plan *plan, const RunContext *context, NodeId i, Bound *r
     };
 }
 
+/* One pass of a bound step. */
+static void execute(const Plan *plan, const RunContext *context, NodeId i, StepDirection direction,
+                    const OpCall *call)
+{
+    void (*pass)(const OpCall *call) =
+        direction == STEP_FORWARD ? plan->node[i].op->forward : plan->node[i].op->backward;
+    double began;
+
+    if (context->profile == NULL) {
+        pass(call);
+        return;
+    }
+    began = profile_now();
+    pass(call);
+    profile_add(context->profile, plan, i, direction, profile_now() - began);
+}
+
 /* Whether node i was one to run. */
 static bool node_forward(const Plan *plan, const RunContext *context, NodeId i)
 {
@@ -46,7 +63,7 @@ static bool node_forward(const Plan *plan, const RunContext *context, NodeId i)
     if (!plan->node[i].runs || plan->node[i].op == NULL)
         return false;
     bind(plan, context, i, &bound);
-    plan->node[i].op->forward(&bound.call);
+    execute(plan, context, i, STEP_FORWARD, &bound.call);
     return true;
 }
 
@@ -57,13 +74,33 @@ void run_forward(const Plan *plan, const RunContext *context)
         (void)node_forward(plan, context, i);
 }
 
-/* The first of the nodes that the step at i computes. */
-static NodeId first_of(const Plan *plan, NodeId i)
+static bool has_finite_weights(const Plan *plan, const RunContext *context, NodeId node)
 {
-    for (NodeId j = 0; j < i; j++)
+    const Node *n = &plan->graph->node[node];
+
+    for (uint32_t w = n->first_weight; w < n->first_weight + n->one.weights; w++) {
+        const GraphWeight *weight = &plan->graph->weight[w];
+
+        for (size_t k = 0; k < weight->count; k++)
+            if (!isfinite(context->weights[weight->offset + k]))
+                return false;
+    }
+    return true;
+}
+
+/* Of the nodes that the step at i computes from finite numbers, the one to blame for others: the
+ * first that has such weights, or the first of all. */
+static NodeId culprit_of(const Plan *plan, const RunContext *context, NodeId i)
+{
+    NodeId first = i;
+
+    for (NodeId j = i; j-- > 0;)
         if (plan->node[j].step == i)
+            first = j;
+    for (NodeId j = first; j <= i; j++)
+        if (plan->node[j].step == i && !has_finite_weights(plan, context, j))
             return j;
-    return i;
+    return first;
 }
 
 NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
@@ -71,6 +108,7 @@ NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
     RunContext again = *context;
 
     again.keep_statistics = true;
+    again.profile = NULL;
     for (NodeId i = 0; i < plan->graph->nodes; i++) {
         Tensor out;
         size_t count;
@@ -81,7 +119,7 @@ NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
         count = shape_count(&out.shape);
         for (size_t k = 0; k < count; k++)
             if (!isfinite(out.data[k]))
-                return first_of(plan, i);
+                return culprit_of(plan, context, i);
     }
     return NODE_NONE;
 }
@@ -106,6 +144,6 @@ void run_backward(const Plan *plan, const RunContext *context)
             if ((plan->spec.gradients >> np->shapes.weight[k].role & 1) != 0)
                 bound.call.weight_gradient[k] =
                     context->gradients + plan->graph->weight[np->first_weight + k].offset;
-        np->op->backward(&bound.call);
+        execute(plan, context, i, STEP_BACKWARD, &bound.call);
     }
 }

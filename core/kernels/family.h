@@ -1,7 +1,7 @@
 /*
- * family -- what the files that are compiled once for each family (loops.c, depthwise.c, moments.c,
- * norm.c, pooling.c, winograd.c) know of one another. Their functions carry the family's name,
- * LEASED_FAMILY, in theirs. See kernels.h for the contracts.
+ * family -- what the files that are compiled once for each family (loops.c, depthwise.c, direct.c,
+ * moments.c, norm.c, pooling.c, winograd.c) know of one another. Their functions carry the family's
+ * name, LEASED_FAMILY, in theirs. See kernels.h for the contracts.
  */
 #pragma once
 
@@ -14,6 +14,7 @@
 #define depthwise_forward OF_FAMILY(depthwise_forward)
 #define depthwise_backward_data OF_FAMILY(depthwise_backward_data)
 #define depthwise_backward_weights OF_FAMILY(depthwise_backward_weights)
+#define direct_convolve OF_FAMILY(direct_convolve)
 #define winograd_transform OF_FAMILY(winograd_transform)
 #define winograd_convolve OF_FAMILY(winograd_convolve)
 #define winograd_spread OF_FAMILY(winograd_spread)
@@ -27,12 +28,10 @@
 #define planes_dots OF_FAMILY(planes_dots)
 #define planes_load OF_FAMILY(planes_load)
 #define planes_store OF_FAMILY(planes_store)
+#define planes_blend OF_FAMILY(planes_blend)
 #define planes_product OF_FAMILY(planes_product)
 #define planes_outer OF_FAMILY(planes_outer)
-#define channels_affine OF_FAMILY(channels_affine)
-#define channels_dots OF_FAMILY(channels_dots)
-#define channels_backward OF_FAMILY(channels_backward)
-#define channels_moments OF_FAMILY(channels_moments)
+#define peak_multiply_add OF_FAMILY(peak_multiply_add)
 #define pooling_max_forward OF_FAMILY(pooling_max_forward)
 #define pooling_max_backward OF_FAMILY(pooling_max_backward)
 #define pooling_avg_forward OF_FAMILY(pooling_avg_forward)
@@ -45,6 +44,10 @@ void depthwise_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, c
                              const real *w, real *dx, bool accumulate);
 void depthwise_backward_weights(const ConvShape *s, uint32_t tap0, uint32_t tap1, uint32_t out0,
                                 uint32_t out1, const real *x, const real *dy, real *dw);
+
+/* direct.c. */
+void direct_convolve(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t out0, uint32_t out1,
+                     const real *x, const real *w, const real *bias, real *y);
 
 void winograd_transform(const WinogradShape *s, bool flipped, uint32_t in0, uint32_t in1,
                         const real *w, real *u);
@@ -75,6 +78,9 @@ void pooling_avg_forward(const PoolShape *s, uint32_t row0, uint32_t row1, const
 void pooling_avg_backward(const PoolShape *s, uint32_t row0, uint32_t row1, const real *dy,
                           real *dx, bool accumulate);
 
+/* peak.c. */
+double peak_multiply_add(size_t rounds, real *ret);
+
 /* plane.c. */
 void planes_gather(const PlaneWindow *p, const real *w, const real *src, real *dst);
 void planes_dots(const PlaneWindow *p, const real *src, const real *d, double *sum);
@@ -82,14 +88,9 @@ void planes_load(const PlaneWindow *p, const real *scale, const real *shift, con
                  real *dst);
 void planes_store(const PlaneWindow *p, const real *g, const real *act, const PlaneWindow *at,
                   real *dx, bool accumulate, double *sum, double *product);
-void planes_product(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
-                    const real *b, real *c, const RowSteps *c_steps);
-void planes_outer(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
-                  const real *d, const RowSteps *d_steps, double *dw, real *work);
-void channels_affine(size_t rows, size_t c, const real *x, const real *a, const real *b, real *y,
-                     bool accumulate);
-void channels_dots(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                   double *sum, double *product);
-void channels_backward(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                       const real *a, const real *b, const real *d, real *dx, bool accumulate);
-void channels_moments(size_t rows, size_t c, const real *x, double *mean, double *m2);
+void planes_blend(const PlaneWindow *p, const real *k, const real *x, const real *dy, real *g);
+
+/* product.c. */
+void planes_product(size_t rows, size_t k, size_t n, const real *a, const real *b, real *c,
+                    const RowSteps *c_steps, PlaneMoments *moments);
+void planes_outer(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw);

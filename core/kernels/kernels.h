@@ -34,6 +34,9 @@ typedef struct ConvShape {
     uint32_t kernel_h, kernel_w, stride, padding_h, padding_w, dilation, groups;
 } ConvShape;
 
+/* Output channels of direct_forward(): in multiples of this, and at most so many at a time. */
+enum { DIRECT_CHANNELS = 32, DIRECT_CHANNELS_MAX = 64 };
+
 /* One pooling of one block: x [H,W,n,C] -> y [OH,OW,n,C]; padding <= kernel/2, no window is
  * without an input. */
 typedef struct PoolShape {
@@ -81,6 +84,10 @@ typedef struct Kernels {
      * w's shape; tap = ky*kernel_w + kx. */
     void (*conv_backward_weights)(const ConvShape *s, uint32_t tap0, uint32_t tap1, uint32_t out0,
                                   uint32_t out1, const real *x, const real *dy, real *dw);
+
+    /* Rows [row0,row1) and channels [out0,out1), multiples of DIRECT_CHANNELS, of y; groups: 1. */
+    void (*direct_forward)(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t out0,
+                           uint32_t out1, const real *x, const real *w, const real *bias, real *y);
 
     /* The weights w [3,3,in,out] from channels [in0,in1), transformed for winograd_tiles(), into u,
      * winograd_weight_numbers() that mean something to the same family only. Flipped: w
@@ -133,6 +140,10 @@ typedef struct Kernels {
      * below 0 becomes 0. */
     void (*norm_forward)(size_t rows, size_t c, const real *x, const real *scale, const real *shift,
                          const real *z, bool relu, real *y);
+    /* norm_forward() of y itself and of c channels of many: rows, of z too, begin `step` numbers
+     * apart. */
+    void (*norm_slice)(size_t rows, size_t c, size_t step, const real *scale, const real *shift,
+                       const real *z, bool relu, real *y);
     /* With g = dy where the mask lets through and 0 elsewhere, per channel: sum_g[C] = sum g,
      * sum_gx[C] = sum g*(x - mean). */
     void (*norm_sums)(size_t rows, size_t c, const real *x, const real *dy, const NormMask *mask,
@@ -154,24 +165,15 @@ typedef struct Kernels {
      */
     void (*plane_store)(const PlaneWindow *p, const real *g, const real *act, const PlaneWindow *at,
                         real *dx, bool accumulate, double *sum, double *product);
-    /* c [rows,n] = a [rows,k] b [k,n], b being small. */
-    void (*plane_product)(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
-                          const real *b, real *c, const RowSteps *c_steps);
-    /* dw [k,n] += a^T d, of rows [rows,k] and [rows,n]; work [k,n]. */
-    void (*plane_outer)(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
-                        const real *d, const RowSteps *d_steps, double *dw, real *work);
-    /* y (+)= x*a + b, per channel; b NULL: 0. */
-    void (*channel_affine)(size_t rows, size_t c, const real *x, const real *a, const real *b,
-                           real *y, bool accumulate);
-    /* Per channel: sum[C] = sum dy, product[C] = sum dy*(x - mean). */
-    void (*channel_dots)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                         double *sum, double *product);
-    /* dx (+)= a*dy + b*(x - mean) + d, per channel. */
-    void (*channel_backward)(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                             const real *a, const real *b, const real *d, real *dx,
-                             bool accumulate);
-    /* As moments(), in one pass. */
-    void (*channel_moments)(size_t rows, size_t c, const real *x, double *mean, double *m2);
+    /* g = k[0]*dy + k[1]*(x - k[2]) + k[3], [t] of each k; x and dy lie as src, g as dst. No taps.
+     */
+    void (*plane_blend)(const PlaneWindow *p, const real *k, const real *x, const real *dy,
+                        real *g);
+    /* c [rows,n] = a [rows,k] b [k,n], b being small; and its moments, where they are not NULL. */
+    void (*plane_product)(size_t rows, size_t k, size_t n, const real *a, const real *b, real *c,
+                          const RowSteps *c_steps, PlaneMoments *moments);
+    /* dw [k,n] += a^T d, of rows [rows,k] and [rows,n]: some hundred, as sums are of `real`. */
+    void (*plane_outer)(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw);
 
     /* One block: y [n,C] = mean over pixels of x [pixels,n,C]; and dx (+)= dy/pixels. */
     void (*mean_pool)(size_t pixels, size_t n, size_t c, const real *x, real *y);
@@ -199,6 +201,10 @@ typedef struct Kernels {
 
     void (*sgd)(size_t count, const SgdSpec *s, const real *g, real *buf, real *p);
     void (*adam)(size_t count, const AdamSpec *s, const real *g, real *m, real *v, real *p);
+
+    /* So many rounds of independent multiply-adds in registers: what the family's instructions can
+     * do at most. Answers their FLOPs; *ret depends on all of them. */
+    double (*peak)(size_t rounds, real *ret);
 } Kernels;
 
 extern const Kernels kernels_reference;

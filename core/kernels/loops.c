@@ -219,6 +219,18 @@ static void gate_backward(size_t pixels, size_t nc, const real *x, const real *g
                 dx[j] = dy[j] * g[j];
 }
 
+static void norm_slice(size_t rows, size_t c, size_t step, const real *scale, const real *shift,
+                       const real *z, bool relu, real *y)
+{
+    for (size_t r = 0; r < rows; r++, y += step)
+        for (size_t j = 0; j < c; j++) {
+            real v = y[j] * scale[j] + shift[j];
+
+            v = z != NULL ? z[r * step + j] + v : v;
+            y[j] = relu && v < 0 ? 0 : v; /* NaN stays NaN */
+        }
+}
+
 static void sgd(size_t count, const SgdSpec *s, const real *g, real *buf, real *p)
 {
     real lr = s->lr, momentum = s->momentum, decay = s->decay;
@@ -257,6 +269,7 @@ const Kernels OF_FAMILY(kernels) = {
     .conv_forward = conv_forward,
     .conv_backward_data = conv_backward_data,
     .conv_backward_weights = conv_backward_weights,
+    .direct_forward = direct_convolve,
     .winograd_weights = winograd_transform,
     .winograd_tiles = winograd_convolve,
     .winograd_inputs = winograd_spread,
@@ -275,18 +288,16 @@ const Kernels OF_FAMILY(kernels) = {
     .channel_sums = channel_sums,
     .moments = norm_family_moments,
     .norm_forward = norm_family_forward,
+    .norm_slice = norm_slice,
     .norm_sums = norm_family_sums,
     .norm_backward = norm_family_backward,
     .plane_gather = planes_gather,
     .plane_dots = planes_dots,
     .plane_load = planes_load,
     .plane_store = planes_store,
+    .plane_blend = planes_blend,
     .plane_product = planes_product,
     .plane_outer = planes_outer,
-    .channel_affine = channels_affine,
-    .channel_dots = channels_dots,
-    .channel_backward = channels_backward,
-    .channel_moments = channels_moments,
     .mean_pool = mean_pool,
     .mean_pool_backward = mean_pool_backward,
     .max_pool_forward = pooling_max_forward,
@@ -297,4 +308,5 @@ const Kernels OF_FAMILY(kernels) = {
     .gate_backward = gate_backward,
     .sgd = sgd,
     .adam = adam,
+    .peak = peak_multiply_add,
 };

@@ -1,11 +1,13 @@
 /*
- * plane -- what the kernels of small maps take (core/ops/op_separable.c, op_mixed_sum.c): windows
+ * plane -- what the kernels of small maps take (core/ops/separable.c): windows
  * over planes that lie with their borders of zeros in a cache, and products of rows by small
  * matrices.
  */
 #pragma once
 
 #include <stddef.h>
+
+#include "core/base/real.h"
 
 /* One tap of a window: where its source is, from the pixel's, and its factors, from the first. */
 typedef struct PlaneTap {
@@ -28,3 +30,13 @@ typedef struct PlaneWindow {
 typedef struct RowSteps {
     size_t group, outer, inner;
 } RowSteps;
+
+/* Per column over the rows of products c, one after the other: sum[n] of c - about and square[n] of
+ * its square, where about[n] is the very first row: so nothing cancels when the mean is far from
+ * 0. Of a product with rows == 0 nothing is there before. */
+typedef struct PlaneMoments {
+    size_t rows;
+    real *about;
+    double *sum, *square;
+    real *work; /* [2,n] */
+} PlaneMoments;

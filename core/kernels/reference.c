@@ -118,6 +118,14 @@ static void norm_forward(size_t rows, size_t c, const real *x, const real *scale
     }
 }
 
+static void norm_slice(size_t rows, size_t c, size_t step, const real *scale, const real *shift,
+                       const real *z, bool relu, real *y)
+{
+    for (size_t r = 0; r < rows; r++)
+        norm_forward(1, c, y + r * step, scale, shift, z != NULL ? z + r * step : NULL, relu,
+                     y + r * step);
+}
+
 /* dy[i], if the mask lets it through. */
 static double masked(const NormMask *mask, size_t i, size_t c, const real *x, const real *dy)
 {
@@ -226,11 +234,22 @@ static void adam(size_t count, const AdamSpec *s, const real *g, real *m, real *
     }
 }
 
+static double peak(size_t rounds, real *ret)
+{
+    real sum = 0;
+
+    for (size_t i = 0; i < rounds; i++)
+        sum = sum / 2 + 1;
+    *ret = sum;
+    return 2 * (double)rounds;
+}
+
 const Kernels kernels_reference = {
     .name = "reference",
     .conv_forward = reference_conv_forward,
     .conv_backward_data = reference_conv_backward_data,
     .conv_backward_weights = reference_conv_backward_weights,
+    .direct_forward = reference_direct_forward,
     .winograd_weights = reference_winograd_weights,
     .winograd_tiles = reference_winograd_tiles,
     .winograd_inputs = reference_winograd_inputs,
@@ -249,18 +268,16 @@ const Kernels kernels_reference = {
     .channel_sums = channel_sums,
     .moments = moments,
     .norm_forward = norm_forward,
+    .norm_slice = norm_slice,
     .norm_sums = norm_sums,
     .norm_backward = norm_backward,
     .plane_gather = reference_plane_gather,
     .plane_dots = reference_plane_dots,
     .plane_load = reference_plane_load,
     .plane_store = reference_plane_store,
+    .plane_blend = reference_plane_blend,
     .plane_product = reference_plane_product,
     .plane_outer = reference_plane_outer,
-    .channel_affine = reference_channel_affine,
-    .channel_dots = reference_channel_dots,
-    .channel_backward = reference_channel_backward,
-    .channel_moments = moments,
     .mean_pool = mean_pool,
     .mean_pool_backward = mean_pool_backward,
     .max_pool_forward = reference_max_pool_forward,
@@ -271,4 +288,5 @@ const Kernels kernels_reference = {
     .gate_backward = gate_backward,
     .sgd = sgd,
     .adam = adam,
+    .peak = peak,
 };

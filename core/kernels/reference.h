@@ -12,6 +12,9 @@ static inline real reference_put(real old, double value, bool accumulate)
 
 void reference_conv_forward(const ConvShape *s, uint32_t row0, uint32_t row1, const real *x,
                             const real *w, const real *bias, real *y);
+void reference_direct_forward(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t out0,
+                              uint32_t out1, const real *x, const real *w, const real *bias,
+                              real *y);
 void reference_conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
                                   const real *w, real *dx, bool accumulate);
 void reference_conv_backward_weights(const ConvShape *s, uint32_t tap0, uint32_t tap1,
@@ -48,15 +51,8 @@ void reference_plane_load(const PlaneWindow *p, const real *scale, const real *s
 void reference_plane_store(const PlaneWindow *p, const real *g, const real *act,
                            const PlaneWindow *at, real *dx, bool accumulate, double *sum,
                            double *product);
-void reference_plane_product(size_t rows, size_t k, size_t n, const real *a,
-                             const RowSteps *a_steps, const real *b, real *c,
-                             const RowSteps *c_steps);
-void reference_plane_outer(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
-                           const real *d, const RowSteps *d_steps, double *dw, real *work);
-void reference_channel_affine(size_t rows, size_t c, const real *x, const real *a, const real *b,
-                              real *y, bool accumulate);
-void reference_channel_dots(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                            double *sum, double *product);
-void reference_channel_backward(size_t rows, size_t c, const real *x, const real *dy,
-                                const real *mean, const real *a, const real *b, const real *d,
-                                real *dx, bool accumulate);
+void reference_plane_blend(const PlaneWindow *p, const real *k, const real *x, const real *dy,
+                           real *g);
+void reference_plane_product(size_t rows, size_t k, size_t n, const real *a, const real *b, real *c,
+                             const RowSteps *c_steps, PlaneMoments *moments);
+void reference_plane_outer(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw);

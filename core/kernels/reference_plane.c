@@ -66,56 +66,52 @@ void reference_plane_store(const PlaneWindow *p, const real *g, const real *act,
             }
 }
 
-void reference_plane_product(size_t rows, size_t k, size_t n, const real *a,
-                             const RowSteps *a_steps, const real *b, real *c,
-                             const RowSteps *c_steps)
+void reference_plane_blend(const PlaneWindow *p, const real *k, const real *x, const real *dy,
+                           real *g)
 {
-    for (size_t r = 0; r < rows; r++)
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t j = 0; j < p->cols; j++)
+            for (size_t v = 0; v < p->t; v++) {
+                size_t at = i * p->src_row + j * p->src_col + v;
+
+                g[i * p->dst_row + j * p->dst_col + v] =
+                    k[v] * dy[at] + k[p->t + v] * (x[at] - k[2 * p->t + v]) + k[3 * p->t + v];
+            }
+}
+
+void reference_plane_product(size_t rows, size_t k, size_t n, const real *a, const real *b, real *c,
+                             const RowSteps *c_steps, PlaneMoments *moments)
+{
+    for (size_t r = 0; r < rows; r++) {
         for (size_t j = 0; j < n; j++) {
-            double sum = 0;
+            double sum = 0, d;
 
             for (size_t i = 0; i < k; i++)
-                sum += (double)a[row_at(a_steps, r) + i] * (double)b[i * n + j];
+                sum += (double)a[r * k + i] * (double)b[i * n + j];
             c[row_at(c_steps, r) + j] = (real)sum;
+            if (moments == NULL)
+                continue;
+            if (moments->rows == 0) {
+                moments->about[j] = (real)sum;
+                moments->sum[j] = moments->square[j] = 0;
+            }
+            d = sum - (double)moments->about[j];
+            moments->sum[j] += d;
+            moments->square[j] += d * d;
         }
-}
-
-void reference_plane_outer(size_t rows, size_t k, size_t n, const real *a, const RowSteps *a_steps,
-                           const real *d, const RowSteps *d_steps, double *dw, real *work)
-{
-    (void)work;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < k; i++)
-            for (size_t j = 0; j < n; j++)
-                dw[i * n + j] +=
-                    (double)a[row_at(a_steps, r) + i] * (double)d[row_at(d_steps, r) + j];
-}
-
-void reference_channel_affine(size_t rows, size_t c, const real *x, const real *a, const real *b,
-                              real *y, bool accumulate)
-{
-    for (size_t i = 0; i < rows * c; i++)
-        y[i] = (accumulate ? y[i] : 0) + x[i] * a[i % c] + (b == NULL ? 0 : b[i % c]);
-}
-
-void reference_channel_dots(size_t rows, size_t c, const real *x, const real *dy, const real *mean,
-                            double *sum, double *product)
-{
-    memset(sum, 0, c * sizeof *sum);
-    memset(product, 0, c * sizeof *product);
-    for (size_t i = 0; i < rows * c; i++) {
-        sum[i % c] += (double)dy[i];
-        product[i % c] += (double)dy[i] * ((double)x[i] - (double)mean[i % c]);
+        if (moments != NULL)
+            moments->rows++;
     }
 }
 
-void reference_channel_backward(size_t rows, size_t c, const real *x, const real *dy,
-                                const real *mean, const real *a, const real *b, const real *d,
-                                real *dx, bool accumulate)
+void reference_plane_outer(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw)
 {
-    for (size_t i = 0; i < rows * c; i++) {
-        size_t j = i % c;
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = (double)dw[i * n + j];
 
-        dx[i] = (accumulate ? dx[i] : 0) + a[j] * dy[i] + b[j] * (x[i] - mean[j]) + d[j];
-    }
+            for (size_t r = 0; r < rows; r++)
+                sum += (double)a[r * k + i] * (double)d[r * n + j];
+            dw[i * n + j] = (real)sum;
+        }
 }

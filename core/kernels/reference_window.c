@@ -75,6 +75,20 @@ void reference_conv_forward(const ConvShape *s, uint32_t row0, uint32_t row1, co
                   forward_multiply, &p);
 }
 
+void reference_direct_forward(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t out0,
+                              uint32_t out1, const real *x, const real *w, const real *bias,
+                              real *y)
+{
+    Pointers p = { .a = x, .b = w, .ret = y };
+    size_t row = (size_t)s->ow * s->n;
+
+    for (size_t i = row0 * row; i < row1 * row; i++)
+        for (uint32_t o = out0; o < out1; o++)
+            y[i * s->out + o] = bias == NULL ? 0 : bias[o];
+    each_multiply(s, &(Part){ row0, row1, 0, s->kernel_h * s->kernel_w, out0, out1 },
+                  forward_multiply, &p);
+}
+
 static void data_multiply(size_t in, size_t out, size_t weight, const void *context)
 {
     const Pointers *p = context;

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "core/base/real.h"
 
 #if defined(__AVX512F__)
@@ -17,3 +19,16 @@
 typedef real Lanes __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
 enum { LANES = VECTOR_BYTES / sizeof(real) };
+
+/* The loops of a kernel are written once and compiled for each of their variants. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE Lanes lanes_load(const real *at)
+{
+    return *(const Lanes *)at;
+}
+
+INLINE void lanes_store(real *at, Lanes value)
+{
+    *(Lanes *)at = value;
+}

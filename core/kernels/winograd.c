@@ -12,144 +12,23 @@
  *
  * The products have a kernel of their own, because U is transformed once and can lie in the order
  * in which it is read, panels of columns that stay in cache, and V and M never leave the cache.
- * Each position begins PAD numbers later than it would, so that the 36 do not fall on one
+ * Each position begins WINOGRAD_PAD numbers later than it would, so that the 36 do not fall on one
  * set of the cache.
- *
- * The points decide how rounding grows. With +-5/8 and +-3/2 (every constant below but the inverses
- * of NODE_* is exact) the relative error of a layer is 1.0e-6, the textbook's +-1 and +-2
- * give 2.2e-6.
  */
 #include <string.h>
 
 #include "core/kernels/family.h"
-#include "core/kernels/vector.h"
+#include "core/kernels/panels.h"
+#include "core/kernels/winograd_lines.h"
 
 enum {
-    VECTORS = 2, /* in a panel of columns */
-    PANEL = VECTORS * LANES,
-    /* Rows whose sums stay in registers: of 32 or 16 there are. */
-    ROWS = VECTOR_BYTES == 64   ? 12
-           : VECTOR_BYTES == 32 ? 6
-                                : 4,
-    IN = WINOGRAD_TILE + 2, /* side of a tile's input */
     OUT = WINOGRAD_TILE,
     POSITIONS = WINOGRAD_POSITIONS,
-    PAD = WINOGRAD_PAD,
     LINE = 1024, /* numbers of a pixel that are transformed at a time */
-    TERMS = 128, /* of a product that are summed by themselves, so that rounding grows less */
     GATHER = 16, /* source channels whose weights are transposed at a time */
 };
 
-#define POINT_A ((real)0.625)
-#define POINT_B ((real)1.5)
-#define A2 (POINT_A * POINT_A)
-#define B2 (POINT_B * POINT_B)
-/* The products of a point's differences from all others; the same for the negative point. */
-#define NODE_0 (A2 * B2)
-#define NODE_A (2 * A2 * (A2 - B2))
-#define NODE_B (2 * B2 * (B2 - A2))
-
 static const real zeros[LINE];
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE Lanes load(const real *at)
-{
-    return *(const Lanes *)at;
-}
-
-INLINE void store(real *at, Lanes value)
-{
-    *(Lanes *)at = value;
-}
-
-/* B^T: 6 -> 6. */
-INLINE void input_line(const Lanes *d, Lanes *ret)
-{
-    Lanes even_a = d[4] - B2 * d[2], odd_a = POINT_A * (d[3] - B2 * d[1]);
-    Lanes even_b = d[4] - A2 * d[2], odd_b = POINT_B * (d[3] - A2 * d[1]);
-
-    ret[0] = even_a - A2 * (d[2] - B2 * d[0]);
-    ret[1] = even_a + odd_a;
-    ret[2] = even_a - odd_a;
-    ret[3] = even_b + odd_b;
-    ret[4] = even_b - odd_b;
-    ret[5] = d[5] - B2 * d[3] - A2 * (d[3] - B2 * d[1]);
-}
-
-/* A^T: 6 -> 4. */
-INLINE void output_line(const Lanes *m, Lanes *ret)
-{
-    Lanes even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
-
-    ret[0] = m[0] + even_a + even_b;
-    ret[1] = POINT_A * odd_a + POINT_B * odd_b;
-    ret[2] = A2 * even_a + B2 * even_b;
-    ret[3] = m[5] + POINT_A * A2 * odd_a + POINT_B * B2 * odd_b;
-}
-
-/* A: 4 -> 6. */
-INLINE void gradient_line(const Lanes *d, Lanes *ret)
-{
-    Lanes even_a = d[0] + A2 * d[2], odd_a = POINT_A * (d[1] + A2 * d[3]);
-    Lanes even_b = d[0] + B2 * d[2], odd_b = POINT_B * (d[1] + B2 * d[3]);
-
-    ret[0] = d[0];
-    ret[1] = even_a + odd_a;
-    ret[2] = even_a - odd_a;
-    ret[3] = even_b + odd_b;
-    ret[4] = even_b - odd_b;
-    ret[5] = d[3];
-}
-
-/* G: 3 -> 6. */
-INLINE void weights_line(const Lanes *g, Lanes *ret)
-{
-    Lanes even_a = (1 / NODE_A) * (g[0] + A2 * g[2]), odd_a = (POINT_A / NODE_A) * g[1];
-    Lanes even_b = (1 / NODE_B) * (g[0] + B2 * g[2]), odd_b = (POINT_B / NODE_B) * g[1];
-
-    ret[0] = (1 / NODE_0) * g[0];
-    ret[1] = even_a + odd_a;
-    ret[2] = even_a - odd_a;
-    ret[3] = even_b + odd_b;
-    ret[4] = even_b - odd_b;
-    ret[5] = g[2];
-}
-
-/* G^T: 6 -> 3. */
-INLINE void taps_line(const Lanes *s, Lanes *ret)
-{
-    Lanes even_a = (1 / NODE_A) * (s[1] + s[2]), odd_a = (POINT_A / NODE_A) * (s[1] - s[2]);
-    Lanes even_b = (1 / NODE_B) * (s[3] + s[4]), odd_b = (POINT_B / NODE_B) * (s[3] - s[4]);
-
-    ret[0] = (1 / NODE_0) * s[0] + even_a + even_b;
-    ret[1] = odd_a + odd_b;
-    ret[2] = s[5] + A2 * even_a + B2 * even_b;
-}
-
-typedef void Line(const Lanes *from, Lanes *ret);
-
-/* ret [to,to] = T d T^T for d [from,from], T the matrix of `line`. */
-INLINE void transform(Line *line, int from, int to, const Lanes *d, Lanes *ret)
-{
-    Lanes half[IN * IN];
-
-#pragma GCC unroll 6
-    for (int col = 0; col < from; col++) {
-        Lanes column[IN], done[IN];
-
-#pragma GCC unroll 6
-        for (int row = 0; row < from; row++)
-            column[row] = d[row * from + col];
-        line(column, done);
-#pragma GCC unroll 6
-        for (int row = 0; row < to; row++)
-            half[row * from + col] = done[row];
-    }
-#pragma GCC unroll 6
-    for (int row = 0; row < to; row++)
-        line(half + row * from, ret + row * to);
-}
 
 /* dst (36 positions `step` apart) [0,size) = the transform of side*side pixels. */
 INLINE void spread(Line *line, int side, const real *const *pixel, size_t size, size_t step,
@@ -160,11 +39,11 @@ INLINE void spread(Line *line, int side, const real *const *pixel, size_t size, 
 
 #pragma GCC unroll 36
         for (int i = 0; i < side * side; i++)
-            d[i] = load(pixel[i] + j);
+            d[i] = lanes_load(pixel[i] + j);
         transform(line, side, IN, d, done);
 #pragma GCC unroll 36
         for (int i = 0; i < POSITIONS; i++)
-            store(dst + (size_t)i * step + j, done[i]);
+            lanes_store(dst + (size_t)i * step + j, done[i]);
     }
 }
 
@@ -178,24 +57,6 @@ static void spread_gradient(const real *const *pixel, size_t size, size_t step, 
     spread(gradient_line, OUT, pixel, size, step, dst);
 }
 
-/* Where a tile lies: its block's images, where the block begins (in images before it), and the
- * first output pixel. */
-typedef struct Tile {
-    uint32_t n, row, col;
-    size_t before;
-} Tile;
-
-static Tile tile_at(const WinogradShape *s, size_t tile)
-{
-    size_t per_block = winograd_block_tiles(s), at = tile % per_block;
-    uint32_t block = (uint32_t)(tile / per_block), wide = winograd_side(s->ow);
-
-    return (Tile){ .n = block_images(s->images, block),
-                   .row = (uint32_t)(at / wide) * OUT,
-                   .col = (uint32_t)(at % wide) * OUT,
-                   .before = (size_t)block * BLOCK_IMAGES };
-}
-
 /* One plane of pixels, [block][height][width][n][channels], of which [c0,c0+size) are wanted. */
 typedef struct Plane {
     const real *data;
@@ -204,7 +65,7 @@ typedef struct Plane {
 
 /* The transform of side*side pixels from (row,col) on, zeros outside; into rows of p->size
  * numbers. A pixel is one line where all channels are wanted, else a line an image. */
-static void spread_tile(const Plane *p, const Tile *t, int64_t row, int64_t col, int side,
+static void spread_tile(const Plane *p, const WinogradTile *t, int64_t row, int64_t col, int side,
                         size_t step, real *dst)
 {
     size_t pixel = (size_t)t->n * p->channels;
@@ -236,91 +97,12 @@ static void spread_inputs(const WinogradShape *s, const Plane *p, size_t tile0, 
                           size_t step, real *v)
 {
     for (size_t tile = tile0; tile < tile1; tile++) {
-        Tile t = tile_at(s, tile);
+        WinogradTile t = winograd_tile(s, tile);
 
         spread_tile(p, &t, (int64_t)t.row - s->padding_h, (int64_t)t.col - s->padding_w, IN, step,
                     v);
         v += (size_t)t.n * p->size;
     }
-}
-
-/* One product's matrices: c [.,PANEL] (+)= a b, b [depth,PANEL]. */
-typedef struct Product {
-    size_t depth;
-    const real *a;
-    size_t row_step, depth_step; /* in a */
-    const real *b;
-    size_t b_step;
-    real *c;
-    size_t c_step;
-    bool add;
-} Product;
-
-/* Rows [row,row+rows) of c from terms [first,end). Rows of a are reached in threes from a pointer
- * each, which the addressing of a CPU can express. */
-INLINE void product_terms(const Product *p, size_t row, int rows, size_t row_step, size_t first,
-                          size_t end)
-{
-    Lanes sum[ROWS][VECTORS];
-    const real *a[(ROWS + 2) / 3], *b = p->b + first * p->b_step;
-    size_t depth_step = p->depth_step, b_step = p->b_step, c_step = p->c_step;
-    real *c = p->c + row * c_step;
-
-#pragma GCC unroll 4
-    for (int g = 0; g < (rows + 2) / 3; g++)
-        a[g] = p->a + (row + 3 * (size_t)g) * row_step + first * depth_step;
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; v++)
-            sum[r][v] = (Lanes){ 0 };
-    for (size_t k = first; k < end; k++, b += b_step) {
-        Lanes column[VECTORS];
-
-#pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; v++)
-            column[v] = load(b + v * LANES);
-#pragma GCC unroll 12
-        for (int r = 0; r < rows; r++) {
-            real x = a[r / 3][(size_t)(r % 3) * row_step];
-
-#pragma GCC unroll 2
-            for (int v = 0; v < VECTORS; v++)
-                sum[r][v] += x * column[v];
-        }
-#pragma GCC unroll 4
-        for (int g = 0; g < (rows + 2) / 3; g++)
-            a[g] += depth_step;
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; v++) {
-            real *at = c + r * c_step + v * LANES;
-
-            if (p->add || first > 0)
-                sum[r][v] += load(at);
-            store(at, sum[r][v]);
-        }
-}
-
-INLINE void product_rows(const Product *p, size_t row, int rows, size_t row_step)
-{
-    for (size_t first = 0; first < p->depth; first += TERMS)
-        product_terms(p, row, rows, row_step, first,
-                      p->depth - first < TERMS ? p->depth : first + TERMS);
-}
-
-INLINE void product(const Product *p, size_t rows, size_t row_step)
-{
-    size_t row = 0;
-
-    for (; row + ROWS <= rows; row += ROWS)
-        product_rows(p, row, ROWS, row_step);
-    for (; ROWS > 4 && row + 4 <= rows; row += 4)
-        product_rows(p, row, 4, row_step);
-    for (; row < rows; row++)
-        product_rows(p, row, 1, row_step);
 }
 
 /* Rows of a follow one another. */
@@ -344,11 +126,11 @@ INLINE void spread_weights(const real *const *tap, size_t step, real *u)
 
 #pragma GCC unroll 9
     for (int t = 0; t < 9; t++)
-        g[t] = load(tap[t]);
+        g[t] = lanes_load(tap[t]);
     transform(weights_line, 3, IN, g, done);
 #pragma GCC unroll 36
     for (int i = 0; i < POSITIONS; i++)
-        store(u + (size_t)i * step, done[i]);
+        lanes_store(u + (size_t)i * step, done[i]);
 }
 
 /* Weights of `ins` input channels, each to `outs` output channels; in a position of u, panels of
@@ -426,22 +208,22 @@ INLINE void gather_numbers(const Target *to, const real *m, size_t step, size_t 
 
 #pragma GCC unroll 36
     for (int i = 0; i < POSITIONS; i++)
-        d[i] = load(m + (size_t)i * step);
+        d[i] = lanes_load(m + (size_t)i * step);
     transform(output_line, IN, OUT, d, done);
 #pragma GCC unroll 16
     for (int i = 0; i < OUT * OUT; i++) {
         if (to->pixel[i] == NULL)
             continue;
         if (bias != NULL)
-            done[i] += load(bias);
+            done[i] += lanes_load(bias);
         if (to->add)
-            done[i] += load(to->pixel[i] + at);
-        store(to->pixel[i] + at, done[i]);
+            done[i] += lanes_load(to->pixel[i] + at);
+        lanes_store(to->pixel[i] + at, done[i]);
     }
 }
 
 /* Output channels [out0,out0+outs) of one tile. */
-static void gather_tile(const WinogradShape *s, const Tile *t, size_t out0, size_t outs,
+static void gather_tile(const WinogradShape *s, const WinogradTile *t, size_t out0, size_t outs,
                         const real *m, size_t step, const real *bias, bool add, real *y)
 {
     size_t pixel = (size_t)t->n * s->out;
@@ -491,7 +273,7 @@ static void multiply_and_gather(const WinogradShape *s, const Multiply *c, real 
             product_plain(&p, rows);
         }
     for (size_t tile = c->tile0; tile < c->tile1; tile++) {
-        Tile t = tile_at(s, tile);
+        WinogradTile t = winograd_tile(s, tile);
 
         gather_tile(s, &t, c->out0, c->outs, m, step, c->bias, c->add, y);
         m += (size_t)t.n * c->outs;
@@ -566,14 +348,14 @@ static void gather_taps(const WinogradShape *s, const WinogradPart *p, const rea
 
 #pragma GCC unroll 36
             for (int k = 0; k < POSITIONS; k++)
-                d[k] = load(sums + (size_t)k * step + i * outs + o);
+                d[k] = lanes_load(sums + (size_t)k * step + i * outs + o);
             transform(taps_line, IN, 3, d, done);
             for (size_t t = 0; t < 9; t++) {
                 real *at = dw + (t * s->in + p->in0 + i) * s->out + p->out0 + o;
 
                 if (add)
-                    done[t] += load(at);
-                store(at, done[t]);
+                    done[t] += lanes_load(at);
+                lanes_store(at, done[t]);
             }
         }
 }
@@ -595,7 +377,7 @@ void winograd_differentiate(const WinogradShape *s, const WinogradPart *p, const
 
         spread_inputs(s, &in, tile, end, winograd_step(rows, ins), v);
         for (size_t k = tile; k < end; k++) {
-            Tile t = tile_at(s, k);
+            WinogradTile t = winograd_tile(s, k);
 
             spread_tile(&out, &t, t.row, t.col, OUT, winograd_step(rows, outs), z + at);
             at += (size_t)t.n * outs;

@@ -65,6 +65,24 @@ static inline size_t winograd_rows(const WinogradShape *s, size_t tile0, size_t 
     return (tile1 - tile0) * BLOCK_IMAGES - cut * short_of;
 }
 
+/* Where a tile lies: its block's images, where the block begins (in images before it), and the
+ * first output pixel. */
+typedef struct WinogradTile {
+    uint32_t n, row, col;
+    size_t before;
+} WinogradTile;
+
+static inline WinogradTile winograd_tile(const WinogradShape *s, size_t tile)
+{
+    size_t per_block = winograd_block_tiles(s), at = tile % per_block;
+    uint32_t block = (uint32_t)(tile / per_block), wide = winograd_side(s->ow);
+
+    return (WinogradTile){ .n = block_images(s->images, block),
+                           .row = (uint32_t)(at / wide) * WINOGRAD_TILE,
+                           .col = (uint32_t)(at % wide) * WINOGRAD_TILE,
+                           .before = (size_t)block * BLOCK_IMAGES };
+}
+
 /* From one position's matrix to the next one's. */
 static inline size_t winograd_step(size_t rows, size_t columns)
 {

@@ -4,15 +4,9 @@
 #include "core/nn/modules.h"
 #include "core/nn/parts.h"
 
-/* y = x * sigmoid(g), named `name`. */
-static NodeId gate(Graph *graph, const char *name, NodeId x, NodeId g)
+NodeId attention_se_gate(Graph *graph, const char *name, NodeId x, uint32_t reduction, bool bias)
 {
-    return graph_node(graph, "gate", name, x, part_plain(graph, "sigmoid", g), NULL);
-}
-
-NodeId attention_se(Graph *graph, const char *name, NodeId x, uint32_t reduction, bool bias)
-{
-    NodeId g = part_plain(graph, "global_avg_pool", x);
+    NodeId g = module_once(graph, "global_avg_pool", x, NULL);
     uint32_t channels, hidden;
 
     if (g == NODE_NONE)
@@ -24,7 +18,13 @@ NodeId attention_se(Graph *graph, const char *name, NodeId x, uint32_t reduction
     g = part_plain(graph, "relu", g);
     g = module_node(graph, "linear", name, "fc2", g,
                     GRAPH_PARAMS({ "features", channels }, { "bias", bias }));
-    return gate(graph, name, x, g);
+    return part_plain(graph, "sigmoid", g);
+}
+
+NodeId attention_se(Graph *graph, const char *name, NodeId x, uint32_t reduction, bool bias)
+{
+    return graph_node(graph, "gate", name, x, attention_se_gate(graph, name, x, reduction, bias),
+                      NULL);
 }
 
 uint32_t attention_eca_kernel(uint32_t channels)
@@ -35,14 +35,19 @@ uint32_t attention_eca_kernel(uint32_t channels)
     return digits / 2 | 1;
 }
 
-NodeId attention_eca(Graph *graph, const char *name, NodeId x)
+NodeId attention_eca_gate(Graph *graph, const char *name, NodeId x)
 {
-    NodeId g = part_plain(graph, "global_avg_pool", x);
+    NodeId g = module_once(graph, "global_avg_pool", x, NULL);
     uint32_t kernel;
 
     if (g == NODE_NONE)
         return NODE_NONE;
     kernel = attention_eca_kernel(graph_shape(graph, x, 1).dim[3]);
     g = module_node(graph, "channel_conv", name, "conv", g, GRAPH_PARAMS({ "kernel", kernel }));
-    return gate(graph, name, x, g);
+    return part_plain(graph, "sigmoid", g);
+}
+
+NodeId attention_eca(Graph *graph, const char *name, NodeId x)
+{
+    return graph_node(graph, "gate", name, x, attention_eca_gate(graph, name, x), NULL);
 }

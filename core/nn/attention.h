@@ -14,5 +14,8 @@
 NodeId attention_se(Graph *graph, const char *name, NodeId x, uint32_t reduction, bool bias);
 /* Module "<name>.conv". The kernel follows from the channels: attention_eca_kernel(). */
 NodeId attention_eca(Graph *graph, const char *name, NodeId x);
+/* Their gates alone, [N,C]. */
+NodeId attention_se_gate(Graph *graph, const char *name, NodeId x, uint32_t reduction, bool bias);
+NodeId attention_eca_gate(Graph *graph, const char *name, NodeId x);
 /* t = int(|(log2 C + 1)/2|), and t + 1 where that is even: 3 for 16 channels, 5 for 128. */
 uint32_t attention_eca_kernel(uint32_t channels);

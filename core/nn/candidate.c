@@ -33,7 +33,7 @@ NodeId candidate_norm(const CandidateSite *site, const char *child, NodeId x)
 {
     if (!site->search)
         return module_norm(site->graph, site->name, child, x, true);
-    *site->statistics = module_statistics(site->graph, site->name, child, x);
+    site->mix->statistics = module_statistics(site->graph, site->name, child, x);
     return x;
 }
 
@@ -62,38 +62,46 @@ static NodeId trained(const CandidateSite *site, NodeId x, uint32_t first, uint3
                        GRAPH_PARAMS({ "channels", site->channels }, { "kernel", 1 }));
 }
 
-/* The same while searching, in one operation; `statistics` of x, if it is to be normalised. */
-static NodeId searched(const CandidateSite *site, NodeId x, NodeId statistics, uint32_t kernel,
-                       uint32_t stride, uint32_t dilation)
+/* The same while searching, with its norms and its weight: one operation. */
+static NodeId searched(const CandidateSite *site, NodeId x, uint32_t kernel, uint32_t dilation,
+                       bool twice)
 {
-    const bool second = statistics != NODE_NONE;
-    const NodeId input[] = { x, statistics };
-    char name[GRAPH_NAME_MAX];
+    CandidateMix *mix = site->mix;
+    const bool add = mix->sum != NODE_NONE;
+    const NodeId input[] = { mix->sum, x, mix->weights };
 
-    snprintf(name, sizeof name, "%.55s%s", site->name, second ? "" : ".op");
-    return graph_node_of(site->graph, "separable", name, input, second ? 2 : 1,
-                         GRAPH_PARAMS({ "kernel", kernel }, { "stride", stride },
-                                      { "dilation", dilation }, { "second", second }));
+    mix->sum = graph_node_of(site->graph, add ? "mixed_separable_add" : "mixed_separable",
+                             site->name, add ? input : input + 1, add ? 3 : 2,
+                             GRAPH_PARAMS({ "row", mix->row }, { "column", mix->column },
+                                          { "kernel", kernel }, { "stride", site->stride },
+                                          { "dilation", dilation }, { "twice", twice }));
+    return NODE_NONE;
 }
 
 NodeId candidate_sep_conv(const CandidateSite *site, NodeId x, uint32_t kernel)
 {
-    if (site->search) {
-        x = searched(site, x, NODE_NONE, kernel, site->stride, 1);
-        x = searched(site, x, module_statistics(site->graph, site->name, "op.3", x), kernel, 1, 1);
-    } else {
-        x = trained(site, x, 0, kernel, site->stride, 1);
-        x = module_norm(site->graph, site->name, "op.3", x, true);
-        x = trained(site, x, 4, kernel, 1, 1);
-    }
-    return candidate_norm(site, "op.7", x);
+    if (site->search)
+        return searched(site, x, kernel, 1, true);
+    x = trained(site, x, 0, kernel, site->stride, 1);
+    x = module_norm(site->graph, site->name, "op.3", x, true);
+    x = trained(site, x, 4, kernel, 1, 1);
+    return module_norm(site->graph, site->name, "op.7", x, true);
 }
 
 NodeId candidate_dil_conv(const CandidateSite *site, NodeId x, uint32_t kernel)
 {
-    x = site->search ? searched(site, x, NODE_NONE, kernel, site->stride, 2)
-                     : trained(site, x, 0, kernel, site->stride, 2);
-    return candidate_norm(site, "op.3", x);
+    if (site->search)
+        return searched(site, x, kernel, 2, false);
+    x = trained(site, x, 0, kernel, site->stride, 2);
+    return module_norm(site->graph, site->name, "op.3", x, true);
+}
+
+NodeId candidate_gate(const CandidateSite *site, const char *name, NodeId x, NodeId gate)
+{
+    if (!site->search)
+        return graph_node(site->graph, "gate", name, x, gate, NULL);
+    site->mix->gate = gate;
+    return x;
 }
 
 NodeId candidate_reduce(const CandidateSite *site, NodeId x)

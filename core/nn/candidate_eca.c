@@ -11,7 +11,7 @@ static NodeId build(const CandidateSite *site, NodeId x)
 
     x = candidate_reduce(site, x);
     snprintf(name, sizeof name, "%.50s.eca", site->name);
-    return attention_eca(site->graph, name, x);
+    return candidate_gate(site, name, x, attention_eca_gate(site->graph, name, x));
 }
 
 const Candidate candidate_eca = {

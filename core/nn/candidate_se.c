@@ -11,7 +11,8 @@ static NodeId build(const CandidateSite *site, NodeId x)
 
     x = candidate_reduce(site, x);
     snprintf(name, sizeof name, "%.50s.se", site->name);
-    return attention_se(site->graph, name, x, site->se_reduction, false);
+    return candidate_gate(site, name, x,
+                          attention_se_gate(site->graph, name, x, site->se_reduction, false));
 }
 
 const Candidate candidate_se = {

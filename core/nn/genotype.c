@@ -54,7 +54,8 @@ static const char *const genotype_texts[] = {
 #undef X
 };
 
-static const char *const pairs_names[] = { "normal", "reduce" };
+const char *const genotype_cell_names[CELL_KINDS] = { "normal", "reduce" };
+const char *const genotype_state_names[CELL_STATES] = { "c(k-2)", "c(k-1)", "0", "1", "2", "3" };
 static const char *const concat_names[] = { "normal_concat", "reduce_concat" };
 
 /* ---- Reading ---- */
@@ -205,7 +206,7 @@ Status genotype_parse(const char *text, Genotype *ret, Error *err)
     for (int k = 0; k < CELL_KINDS; k++) {
         if (k > 0)
             expect(&s, ",");
-        expect(&s, pairs_names[k]);
+        expect(&s, genotype_cell_names[k]);
         expect(&s, "=");
         expect(&s, "[");
         for (uint32_t i = 0; i < GENOTYPE_EDGES; i++) {
@@ -254,7 +255,7 @@ void genotype_print(const Genotype *genotype, char ret[GENOTYPE_TEXT_MAX])
     for (int k = 0; k < CELL_KINDS; k++) {
         const GenotypeCell *cell = &genotype->cell[k];
 
-        put(&w, "%s%s=[", k == 0 ? "Genotype(" : ", ", pairs_names[k]);
+        put(&w, "%s%s=[", k == 0 ? "Genotype(" : ", ", genotype_cell_names[k]);
         for (uint32_t i = 0; i < GENOTYPE_EDGES; i++)
             put(&w, "%s('%s', %u)", i > 0 ? ", " : "",
                 candidate_table[cell->edge[i].candidate]->described.name, cell->edge[i].input);
@@ -264,6 +265,22 @@ void genotype_print(const Genotype *genotype, char ret[GENOTYPE_TEXT_MAX])
         put(&w, "]");
     }
     put(&w, ")");
+}
+
+/* ---- Comparing ---- */
+
+uint32_t genotype_common(const GenotypeCell *a, const GenotypeCell *b)
+{
+    uint32_t mask = 0;
+
+    for (uint32_t i = 0; i < GENOTYPE_EDGES; i++) {
+        const GenotypeEdge *edge = &a->edge[i], *pair = &b->edge[i - i % 2];
+
+        for (uint32_t j = 0; j < 2; j++)
+            if (pair[j].candidate == edge->candidate && pair[j].input == edge->input)
+                mask |= 1U << i;
+    }
+    return mask;
 }
 
 /* ---- Deriving ---- */

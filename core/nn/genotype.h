@@ -41,6 +41,23 @@ CHECKED Status genotype_parse(const char *text, Genotype *ret, Error *err);
 /* The text form, on one line; what genotype_parse() reads back as the same. */
 void genotype_print(const Genotype *genotype, char ret[GENOTYPE_TEXT_MAX]);
 
+/* Bit i: edge i of `a` is in `b`, too: the same candidate from the same state into the same node.
+ */
+uint32_t genotype_common(const GenotypeCell *a, const GenotypeCell *b);
+
+/*
+ * Drawings of both cells, as text to be freed: for Graphviz, and by itself. States are boxes, edges
+ * are arrows with their candidate's name; what makes the output is dashed. Readable on dark and on
+ * light ground. NULL: out of memory.
+ */
+char *genotype_dot(const Genotype *genotype);
+char *genotype_svg(const Genotype *genotype);
+
+/* "normal", "reduce": in the text form, in JSON, and in drawings. */
+extern const char *const genotype_cell_names[CELL_KINDS];
+/* "c(k-2)", "c(k-1)", "0" to "3": a state, as drawings call it. */
+extern const char *const genotype_state_names[CELL_STATES];
+
 /* What a supernet has learned, one pointer a kind of cell. */
 typedef struct GenotypeWeights {
     const real *alpha[CELL_KINDS]; /* [14, space_columns()] after the softmax */

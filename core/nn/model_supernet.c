@@ -87,42 +87,95 @@ static NodeId edge_weights(const Context *c, const Cell *cell, uint32_t e, uint3
     return module_once(cell->graph, "softmax", x, NULL);
 }
 
+/* A candidate that gives a tensor, and what the mixture does with it in passing. */
+typedef struct Part {
+    NodeId node, statistics, gate; /* node NODE_NONE: it is in the mixture */
+    uint32_t column;
+} Part;
+
+/* All that is `parts[0]` itself or that times factors, in one operation. */
+static void mix_gates(const Cell *cell, CandidateMix *mix, Part *parts, uint32_t count)
+{
+    NodeId input[3 + SPACE_COLUMNS_MAX], x = parts->node;
+    uint32_t inputs = 0, plain = 0, gated = 0;
+
+    if (mix->sum != NODE_NONE)
+        input[inputs++] = mix->sum;
+    input[inputs++] = x;
+    input[inputs++] = mix->weights;
+    for (Part *part = parts; part < parts + count; part++) {
+        if (part->node != x)
+            continue;
+        part->node = NODE_NONE;
+        if (part->gate != NODE_NONE)
+            input[inputs++] = part->gate;
+        *(part->gate == NODE_NONE ? &plain : &gated) |= 1U << part->column;
+    }
+    mix->sum = graph_node_of(
+        cell->graph, mix->sum == NODE_NONE ? "mixed_gates" : "mixed_gates_add", "", input, inputs,
+        GRAPH_PARAMS({ "row", mix->row }, { "plain", plain }, { "gated", gated }));
+}
+
+/* All others. */
+static void mix_tensors(const Cell *cell, CandidateMix *mix, const Part *parts, uint32_t count)
+{
+    NodeId input[2 + 2 * SPACE_COLUMNS_MAX];
+    uint32_t inputs = 0, columns = 0, tensors = 0, normed = 0;
+
+    if (mix->sum != NODE_NONE)
+        input[inputs++] = mix->sum;
+    input[inputs++] = mix->weights;
+    for (const Part *part = parts; part < parts + count; part++) {
+        if (part->node == NODE_NONE)
+            continue;
+        input[inputs++] = part->node;
+        normed |= (part->statistics != NODE_NONE ? 1U : 0U) << tensors++;
+        columns |= 1U << part->column;
+    }
+    if (tensors == 0)
+        return;
+    for (const Part *part = parts; part < parts + count; part++)
+        if (part->node != NODE_NONE && part->statistics != NODE_NONE)
+            input[inputs++] = part->statistics;
+    mix->sum = graph_node_of(
+        cell->graph, mix->sum == NODE_NONE ? "mixed_sum" : "mixed_add", "", input, inputs,
+        GRAPH_PARAMS({ "row", mix->row }, { "columns", columns }, { "normed", normed }));
+}
+
 /* MixedOp: all candidates of edge e on x, summed; `base` (NODE_NONE: nothing) is what other edges
  * have given. */
 static NodeId build_edge(const Context *c, const Cell *cell, uint32_t e, uint32_t state, NodeId x,
                          NodeId base)
 {
     const SpaceEdge *edge = &c->space.edge[cell->kind][e];
-    uint32_t inputs = 0, columns = 0, row, tensors = 0, normed = 0, all = 0;
-    NodeId input[2 + 2 * SPACE_COLUMNS_MAX], statistics[SPACE_COLUMNS_MAX];
+    CandidateMix mix = { .sum = base };
+    Part part[SPACE_COLUMNS_MAX];
+    uint32_t parts = 0;
 
-    if (base != NODE_NONE)
-        input[inputs++] = base;
-    input[inputs++] = edge_weights(c, cell, e, &row);
+    mix.weights = edge_weights(c, cell, e, &mix.row);
     for (uint32_t i = 0; i < edge->count; i++) {
         const Candidate *candidate = candidate_table[edge->candidate[i]];
-        NodeId norm = NODE_NONE;
         CandidateSite site;
         char name[32];
+        NodeId y;
 
         if (candidate->build == NULL)
             continue;
         snprintf(name, sizeof name, "%u._ops.%u", e, i);
         site = cell_site(cell, name, state, module_channels(cell->graph, x), c->reduction);
-        site.statistics = &norm;
-        input[inputs++] = candidate->build(&site, x);
-        if (norm != NODE_NONE) {
-            statistics[all++] = norm;
-            normed |= 1U << tensors;
-        }
-        tensors++;
-        columns |= 1U << i;
+        site.mix = &mix;
+        mix.column = i;
+        mix.statistics = mix.gate = NODE_NONE;
+        y = candidate->build(&site, x);
+        if (y != NODE_NONE)
+            part[parts++] = (Part){ y, mix.statistics, mix.gate, i };
     }
-    for (uint32_t i = 0; i < all; i++)
-        input[inputs++] = statistics[i];
-    return graph_node_of(
-        cell->graph, base == NODE_NONE ? "mixed_sum" : "mixed_add", "", input, inputs,
-        GRAPH_PARAMS({ "row", row }, { "columns", columns }, { "normed", normed }));
+    for (uint32_t i = 0; i < parts; i++)
+        for (uint32_t k = i; k < parts && part[i].node != NODE_NONE; k++)
+            if (part[k].node == part[i].node && part[k].gate != NODE_NONE)
+                mix_gates(cell, &mix, part + i, parts - i);
+    mix_tensors(cell, &mix, part, parts);
+    return mix.sum;
 }
 
 /* All edges of a node on all channels, plainly added up. */

@@ -44,6 +44,11 @@ void network_clear(Network *network);
 void weight_to_disk(const GraphWeight *weight, const real *memory, float *ret);
 void weight_from_disk(const GraphWeight *weight, const float *disk, real *ret);
 
+/* The name that PyTorch gives the counter of batches beside a running mean; false: `weight` is
+ * none.
+ */
+bool weight_counter_name(const GraphWeight *weight, char ret[GRAPH_WEIGHT_NAME_MAX]);
+
 /* The model description and normalisation of a checkpoint; builds the network, and takes no weight
  * memory. A parameter of the model that the file does not name has its default; STATUS_CORRUPT
  * names the key of what is wrong. */
@@ -56,16 +61,22 @@ CHECKED Status network_read(Network *network, const StFile *file, Error *err);
 /* As network_read(), into a network that exists already: the model must be the same. */
 CHECKED Status network_read_weights(Network *network, const StFile *file, Error *err);
 
-enum { NETWORK_FORMAT_VERSION = 1, NETWORK_META_MAX = 48, NETWORK_META_KEY_MAX = 64 };
+enum {
+    NETWORK_FORMAT_VERSION = 1,
+    NETWORK_META_MAX = 48,
+    NETWORK_META_BYTES = 4 * CHOICE_TEXT_MAX
+};
 
-/* Key and value texts of __metadata__. */
+/* Rows of __metadata__, and one after the other the texts they point to: it must not be copied. */
 typedef struct NetworkMeta {
     StMeta row[NETWORK_META_MAX];
-    char key[NETWORK_META_MAX][NETWORK_META_KEY_MAX], value[NETWORK_META_MAX][CHOICE_TEXT_MAX];
     uint32_t count;
+    size_t used; /* bytes of `text` */
+    char text[NETWORK_META_BYTES];
 } NetworkMeta;
 
-/* Appends one row; the texts are copied. */
+/* Appends one row; the texts are copied. A value of at most CHOICE_TEXT_MAX - 1 bytes; that all
+ * rows fit is the caller's business. */
 void network_meta_add(NetworkMeta *meta, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* "format", "model", "model.width", "input.height", "mean.0", ...: what network_read() needs. */

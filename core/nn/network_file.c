@@ -3,6 +3,7 @@
  * load_state_dict() takes them, and the model's description in the metadata, so that a file alone
  * is enough to rebuild it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -17,25 +18,36 @@ enum {
     NORMALISED_CHANNELS = 4,           /* of Network.mean; further ones are maps */
 };
 
+/* Where the next text goes, after `text` was written there. */
+static const char *keep_text(NetworkMeta *meta, size_t length)
+{
+    const char *text = meta->text + meta->used;
+
+    meta->used += length + 1;
+    return text;
+}
+
 void network_meta_add(NetworkMeta *meta, const char *key, const char *format, ...)
 {
-    uint32_t i = meta->count;
+    StMeta *row = &meta->row[meta->count];
+    size_t length = strlen(key);
     va_list args;
 
-    if (i == NETWORK_META_MAX)
-        return;
-    snprintf(meta->key[i], NETWORK_META_KEY_MAX, "%s", key);
+    assert(meta->count < NETWORK_META_MAX);
+    assert(meta->used + length + 1 + CHOICE_TEXT_MAX <= sizeof meta->text);
+    memcpy(meta->text + meta->used, key, length + 1);
+    row->key = keep_text(meta, length);
     va_start(args, format);
-    vsnprintf(meta->value[i], CHOICE_TEXT_MAX, format, args);
+    vsnprintf(meta->text + meta->used, CHOICE_TEXT_MAX, format, args);
     va_end(args);
-    meta->row[i] = (StMeta){ meta->key[i], meta->value[i] };
+    row->value = keep_text(meta, strlen(meta->text + meta->used));
     meta->count++;
 }
 
 void network_meta(const Network *network, NetworkMeta *meta)
 {
     const Described *model = &model_table[network->model.row]->described;
-    char key[NETWORK_META_KEY_MAX];
+    char key[64];
 
     network_meta_add(meta, "format", "leased/%d", NETWORK_FORMAT_VERSION);
     network_meta_add(meta, "model", "%s", model->name);
@@ -62,23 +74,28 @@ void network_meta(const Network *network, NetworkMeta *meta)
     }
 }
 
-static void counter_name(const Node *node, char ret[GRAPH_WEIGHT_NAME_MAX])
+/* The counter that PyTorch keeps beside a running mean: its name, or false for other weights. */
+bool weight_counter_name(const GraphWeight *w, char ret[GRAPH_WEIGHT_NAME_MAX])
 {
-    snprintf(ret, GRAPH_WEIGHT_NAME_MAX, "%.64s.num_batches_tracked", node->name);
+    static const char mean[] = ".running_mean";
+    size_t length = strlen(w->name), stem = length - (sizeof mean - 1);
+
+    if (w->spec.role != WEIGHT_STATISTIC || length < sizeof mean ||
+        strcmp(w->name + stem, mean) != 0)
+        return false;
+    snprintf(ret, GRAPH_WEIGHT_NAME_MAX, "%.*s.num_batches_tracked", (int)(stem < 70 ? stem : 70),
+             w->name);
+    return true;
 }
 
-static bool counts_batches(const Node *node)
-{
-    return node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0;
-}
-
-/* Weights, and a counter for each operation that has one. */
+/* Weights, and a counter for each batch norm. */
 uint32_t network_tensor_count(const Network *network)
 {
     uint32_t count = network->graph.weights;
+    char name[GRAPH_WEIGHT_NAME_MAX];
 
-    for (NodeId i = 0; i < network->graph.nodes; i++)
-        count += counts_batches(&network->graph.node[i]);
+    for (uint32_t i = 0; i < network->graph.weights; i++)
+        count += weight_counter_name(&network->graph.weight[i], name);
     return count;
 }
 
@@ -100,10 +117,9 @@ uint32_t network_tensors(const Network *network, float *disk, StTensor *ret,
         t.data = disk + w->offset;
         ret[count++] = t;
     }
-    for (NodeId i = 0; i < g->nodes; i++) {
-        if (!counts_batches(&g->node[i]))
+    for (uint32_t i = 0; i < g->weights; i++) {
+        if (!weight_counter_name(&g->weight[i], names[count]))
             continue;
-        counter_name(&g->node[i], names[count]);
         ret[count] = (StTensor){
             .name = names[count], .dtype = ST_I64, .data = &network->batches, .count = 1
         };
@@ -176,7 +192,7 @@ static Status read_model(const StFile *file, Choice *ret, Error *err)
     choice_init(model_table, (uint32_t)row, ret);
     for (uint32_t i = 0; i < model->count; i++) {
         const Param *p = &model->params[i];
-        char key[NETWORK_META_KEY_MAX];
+        char key[64];
         Status s = STATUS_OK;
 
         snprintf(key, sizeof key, "model.%.40s", p->name);
@@ -265,12 +281,14 @@ static Status find_weight(const StFile *file, const GraphWeight *w, const StTens
     shape_text(want_text, w->spec.shape.rank, want);
     return error_set(err, STATUS_CORRUPT,
                      "the checkpoint's tensor \"%s\" is %s %s, the model wants F32 %s", w->name,
-                     t->dtype == ST_F32 ? "F32" : "I64", have_text, want_text);
+                     safetensors_dtype(t->dtype), have_text, want_text);
 }
 
+/* Of the weights' optimiser, or of the architecture's. */
 static bool is_optimizer_state(const char *name)
 {
-    return strncmp(name, "optimizer.", strlen("optimizer.")) == 0;
+    return strncmp(name, "optimizer.", strlen("optimizer.")) == 0 ||
+           strncmp(name, "alpha.", strlen("alpha.")) == 0;
 }
 
 /* Whether the model has a tensor of this name. */
@@ -282,11 +300,9 @@ static bool is_known(const Network *network, const char *name)
     for (uint32_t i = 0; i < g->weights; i++)
         if (strcmp(name, g->weight[i].name) == 0)
             return true;
-    for (NodeId i = 0; i < g->nodes; i++) {
-        counter_name(&g->node[i], counter);
-        if (counts_batches(&g->node[i]) && strcmp(name, counter) == 0)
+    for (uint32_t i = 0; i < g->weights; i++)
+        if (weight_counter_name(&g->weight[i], counter) && strcmp(name, counter) == 0)
             return true;
-    }
     return false;
 }
 
@@ -298,10 +314,9 @@ static const char *find_stranger(const Network *network, const StFile *file)
     size_t expected = g->weights, others = 0;
     char counter[GRAPH_WEIGHT_NAME_MAX];
 
-    for (NodeId i = 0; i < g->nodes; i++) {
-        counter_name(&g->node[i], counter);
-        expected += counts_batches(&g->node[i]) && safetensors_find(file, counter) != NULL;
-    }
+    for (uint32_t i = 0; i < g->weights; i++)
+        expected +=
+            weight_counter_name(&g->weight[i], counter) && safetensors_find(file, counter) != NULL;
     for (size_t i = 0; i < safetensors_count(file); i++)
         others += !is_optimizer_state(safetensors_at(file, i)->name);
     for (size_t i = 0; i < safetensors_count(file) && others != expected; i++) {
@@ -346,11 +361,10 @@ Status network_read_weights(Network *network, const StFile *file, Error *err)
     for (uint32_t i = 0; i < g->weights; i++)
         if (find_weight(file, &g->weight[i], &t, err) == STATUS_OK)
             weight_from_disk(&g->weight[i], t->data, network->weights + g->weight[i].offset);
-    for (NodeId i = 0; i < g->nodes; i++) {
+    for (uint32_t i = 0; i < g->weights; i++) {
         char name[GRAPH_WEIGHT_NAME_MAX];
 
-        counter_name(&g->node[i], name);
-        t = safetensors_find(file, name);
+        t = weight_counter_name(&g->weight[i], name) ? safetensors_find(file, name) : NULL;
         if (t != NULL && t->dtype == ST_I64 && t->count == 1)
             memcpy(&network->batches, t->data, sizeof network->batches);
     }

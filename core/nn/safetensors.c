@@ -38,6 +38,7 @@ static const struct {
 } dtypes[] = {
     [ST_F32] = { "F32", 4 },
     [ST_I64] = { "I64", 8 },
+    [ST_F16] = { "F16", 2 },
 };
 
 enum { DTYPES = sizeof(dtypes) / sizeof(dtypes[0]) };
@@ -57,6 +58,11 @@ typedef struct Extent {
     uint64_t begin, end;
     StTensor *tensor;
 } Extent;
+
+const char *safetensors_dtype(StDtype dtype)
+{
+    return dtypes[dtype].name;
+}
 
 /* Names go into messages and file listings: printable ASCII, 1..ST_NAME_MAX-1 characters. */
 static bool name_valid(const char *name)
@@ -111,7 +117,7 @@ static Status parse_dtype(const json_t *value, StTensor *tensor, Error *err)
             tensor->dtype = (StDtype)i;
             return STATUS_OK;
         }
-    return error_set(err, STATUS_CORRUPT, "safetensors: dtype of '%s' is not F32 or I64",
+    return error_set(err, STATUS_CORRUPT, "safetensors: dtype of '%s' is not F32, I64 or F16",
                      tensor->name);
 }
 

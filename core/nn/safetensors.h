@@ -1,7 +1,8 @@
 /*
  * safetensors -- named arrays in one file (https://github.com/huggingface/safetensors): 8 bytes
  * little-endian header length, a JSON header, then the data. Reads and writes F32 and I64, as
- * checkpoints use; the header is the one place where core/ knows JSON (Jansson).
+ * checkpoints use, and F16, as maps do; the header is the one place where core/ knows JSON
+ * (Jansson).
  *
  * Files are deterministic: names sorted, no padding but spaces after the header to a multiple of 8,
  * metadata sorted.
@@ -13,7 +14,7 @@
 
 #include "core/base/error.h"
 
-typedef enum StDtype { ST_F32, ST_I64 } StDtype;
+typedef enum StDtype { ST_F32, ST_I64, ST_F16 } StDtype;
 
 enum { ST_NAME_MAX = 256, ST_RANK_MAX = 8, ST_HEADER_BYTES_MAX = 16 << 20, ST_TENSORS_MAX = 65536 };
 
@@ -22,13 +23,16 @@ typedef struct StTensor {
     StDtype dtype;
     uint32_t rank;
     uint64_t dim[ST_RANK_MAX];
-    const void *data; /* row-major, count * (4 or 8) bytes */
+    const void *data; /* row-major, count * (4, 8 or 2) bytes */
     uint64_t count;   /* elements; a scalar (rank 0) has 1 */
 } StTensor;
 
 typedef struct StMeta {
     const char *key, *value;
 } StMeta;
+
+/* "F32", "I64", "F16". */
+const char *safetensors_dtype(StDtype dtype);
 
 /* Writes to an open stream; `tensors` and `metadata` may come in any order. Names must be distinct
  * and not "__metadata__". */

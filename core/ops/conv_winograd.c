@@ -30,7 +30,9 @@ enum {
     PART_MIN = 64,
     UNIT_ROWS = 256,
     UNITS_MIN = 8,
-    ROWS_MIN = 8, /* see conv_winograd_pays() */
+    /* See conv_winograd_pays(). */
+    TRANSFORM = 500,
+    ROWS_MIN = 8,
     WEIGHTS_ROWS_MIN = 32,
     TAPS = 9,
 };
@@ -75,21 +77,37 @@ static size_t meetings(uint32_t size, uint32_t out, uint32_t padding)
  * Two things speak against it. Tiles that are cut or lie in the padding cost as much as others,
  * while tap by tap nothing is multiplied with zeros: so multiplies must fall by a third at least
  * (the transforms take a quarter of the time). And few rows (images of tiles) do not make up for
- * transforming the weights or their sums. Measured at 1 to 128 images of 4x4 to 32x32 pixels with
- * 32 to 512 channels.
+ * transforming the weights or their sums: forward, where the other way is a fast one (conv_direct),
+ * what is saved beyond that third must be worth TRANSFORM multiplies for each weight. Measured at 1
+ * to 128 images of 4x4 to 32x32 pixels with 32 to 512 channels.
  */
 bool conv_winograd_pays(const ConvShape *s, uint32_t images, ConvPass pass)
 {
     WinogradShape p;
-    size_t tiles;
+    size_t tiles, tap_by_tap, least_saving;
 
     if (!fits(s))
         return false;
     p = shape_of(s, images, pass);
     tiles = winograd_block_tiles(&p);
+    tap_by_tap = meetings(p.h, p.oh, p.padding_h) * meetings(p.w, p.ow, p.padding_w);
+    least_saving = WINOGRAD_POSITIONS * tiles * 3 / 2;
+    if (pass == CONV_FORWARD)
+        return tap_by_tap > least_saving && images * (tap_by_tap - least_saving) >= TRANSFORM;
     return images * tiles >= (pass == CONV_WEIGHTS ? WEIGHTS_ROWS_MIN : ROWS_MIN) &&
-           2 * meetings(p.h, p.oh, p.padding_h) * meetings(p.w, p.ow, p.padding_w) >=
-               3 * WINOGRAD_POSITIONS * tiles;
+           tap_by_tap >= least_saving;
+}
+
+double conv_winograd_spared(const ConvShape *s, uint32_t images, ConvPass pass)
+{
+    double products = 2.0 * images * s->in * s->out;
+    WinogradShape p;
+
+    if (!conv_winograd_pays(s, images, pass))
+        return 0;
+    p = shape_of(s, images, pass);
+    return products * ((double)TAPS * s->oh * s->ow -
+                       (double)WINOGRAD_POSITIONS * (double)winograd_block_tiles(&p));
 }
 
 /* Workers for so many parts of the work, each with so much memory: not more than input and output
@@ -110,6 +128,7 @@ typedef struct Tiles {
     WinogradShape s;
     bool flipped, accumulate;
     const real *x, *w, *bias;
+    const ConvFinish *finish;
     real *y, *u, *work;
     size_t tiles, chunk; /* all, and of a chunk */
     bool by_channels;    /* a chunk is SLICE output channels of all tiles, and u the input */
@@ -161,20 +180,45 @@ static void input_unit(void *context, size_t unit)
     t->call->kernels->winograd_inputs(&t->s, unit, unit + 1, t->x, t->u);
 }
 
+/* Output channels [out0,out1) of tiles [tile0,tile1), which are in cache. */
+static void finish_tiles(const Tiles *t, size_t tile0, size_t tile1, uint32_t out0, uint32_t out1)
+{
+    const ConvFinish *f = t->finish;
+    const WinogradShape *s = &t->s;
+
+    for (size_t i = tile0; i < tile1 && f != NULL; i++) {
+        WinogradTile tile = winograd_tile(s, i);
+        uint32_t cols = least(WINOGRAD_TILE, s->ow - tile.col),
+                 end = least(tile.row + WINOGRAD_TILE, s->oh);
+
+        for (uint32_t row = tile.row; row < end; row++) {
+            size_t pixel = tile.before * s->oh * s->ow + ((size_t)row * s->ow + tile.col) * tile.n,
+                   at = pixel * s->out + out0;
+
+            t->call->kernels->norm_slice((size_t)cols * tile.n, out1 - out0, s->out,
+                                         f->scale + out0, f->shift + out0,
+                                         f->z != NULL ? f->z + at : NULL, f->relu, t->y + at);
+        }
+    }
+}
+
 static void tiles_chunk(const Tiles *t, size_t chunk, real *work)
 {
     size_t tile = chunk * t->chunk, end = tile + t->chunk;
 
-    t->call->kernels->winograd_tiles(&t->s, tile, end < t->tiles ? end : t->tiles, t->x, t->u,
-                                     t->bias, t->accumulate, t->y, work);
+    end = end < t->tiles ? end : t->tiles;
+    t->call->kernels->winograd_tiles(&t->s, tile, end, t->x, t->u, t->bias, t->accumulate, t->y,
+                                     work);
+    finish_tiles(t, tile, end, 0, t->s.out);
 }
 
 static void channels_chunk(const Tiles *t, size_t chunk, real *work)
 {
-    uint32_t out = (uint32_t)chunk * SLICE;
+    uint32_t out = (uint32_t)chunk * SLICE, end = least(out + SLICE, t->s.out);
 
-    t->call->kernels->winograd_channels(&t->s, t->flipped, out, least(out + SLICE, t->s.out), t->u,
-                                        t->w, t->bias, t->accumulate, t->y, work);
+    t->call->kernels->winograd_channels(&t->s, t->flipped, out, end, t->u, t->w, t->bias,
+                                        t->accumulate, t->y, work);
+    finish_tiles(t, 0, t->tiles, out, end);
 }
 
 /* Unit: a worker, not a part of the work. */
@@ -200,12 +244,16 @@ static void run_tiles(Tiles *t)
     pool_run(t->call->pool, t->workers, worker_unit, t);
 }
 
-void conv_winograd_forward(const OpCall *call, const ConvShape *s, const real *bias)
+void conv_winograd_forward(const OpCall *call, const ConvShape *s, const real *bias,
+                           const ConvFinish *finish)
 {
     WinogradShape shape = shape_of(s, call->out.shape.dim[0], CONV_FORWARD);
-    Tiles tiles = {
-        .call = call, .x = call->in[0].data, .w = call->weight[0], .bias = bias, .y = call->out.data
-    };
+    Tiles tiles = { .call = call,
+                    .x = call->in[0].data,
+                    .w = call->weight[0],
+                    .bias = bias,
+                    .finish = finish,
+                    .y = call->out.data };
 
     cut_tiles(&shape, &tiles);
     run_tiles(&tiles);

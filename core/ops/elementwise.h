@@ -13,3 +13,6 @@ CHECKED Status elementwise_shape(const double *value, const Shape *in, uint32_t 
 typedef void ElementwiseUnit(const OpCall *call, size_t at, size_t count);
 /* Calls unit() for consecutive ranges of the output's numbers, on the pool. */
 void elementwise_run(const OpCall *call, ElementwiseUnit *unit);
+/* backward() where the output is input 0 plus something: the gradient of input 0 is the output's,
+ * which it may lie over. */
+void elementwise_pass_gradient(const OpCall *call);

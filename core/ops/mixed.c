@@ -12,6 +12,7 @@
 
 enum { VALUE_ROW, VALUE_COLUMNS, VALUE_NORMED };
 enum { TILE = 4096, TENSORS_MAX = 15 };
+static const NormMask everywhere = { NULL, NULL, NULL };
 
 const Param mixed_params[MIXED_PARAMS] = {
     { "row", PARAM_INT, 0, 0, 65535, NULL, "row of the weights" },
@@ -125,14 +126,13 @@ static void forward_unit(void *context, size_t u)
 
     for (size_t done = 0, row, rows; tile_of(m, u, done, &row, &rows); done += rows) {
         size_t at = row * m->c;
+        const real *base = m->base == NULL ? NULL : m->base + at;
         real *y = m->call->out.data + at;
 
-        if (m->base != NULL && m->base + at != y)
-            memcpy(y, m->base + at, rows * m->c * sizeof *y);
         for (uint32_t k = 0; k < m->tensors; k++)
-            m->call->kernels->channel_affine(rows, m->c, m->x[k] + at, factor_of(m, k, 0),
-                                             k == 0 ? factor_of(m, 0, 1) : NULL, y,
-                                             k > 0 || m->base != NULL);
+            m->call->kernels->norm_forward(rows, m->c, m->x[k] + at, factor_of(m, k, 0),
+                                           k == 0 ? factor_of(m, 0, 1) : m->zero, k > 0 ? y : base,
+                                           false, y);
     }
 }
 
@@ -172,9 +172,9 @@ static void sums_unit(void *context, size_t u)
         double *sum = m->sums + (u * m->tensors + k) * 2 * m->c;
 
         if (wants_sums(m, k))
-            m->call->kernels->channel_dots(rows, m->c, m->x[k] + at, m->call->out_gradient + at,
-                                           m->statistics[k] == NULL ? m->zero : m->statistics[k],
-                                           sum, sum + m->c);
+            m->call->kernels->norm_sums(
+                rows, m->c, m->x[k] + at, m->call->out_gradient + at, &everywhere,
+                m->statistics[k] == NULL ? m->zero : m->statistics[k], sum, sum + m->c);
     }
 }
 
@@ -230,12 +230,12 @@ static void gradient_unit(void *context, size_t u)
             if (call->in_gradient[input] == NULL)
                 continue;
             if (m->statistics[k] != NULL && call->training)
-                call->kernels->channel_backward(rows, m->c, m->x[k] + at, dy, m->statistics[k],
-                                                factor_of(m, k, 0), factor_of(m, k, 1),
-                                                factor_of(m, k, 2), dx, call->accumulate[input]);
+                call->kernels->norm_backward(
+                    rows, m->c, m->x[k] + at, dy, &everywhere, m->statistics[k], factor_of(m, k, 0),
+                    factor_of(m, k, 1), factor_of(m, k, 2), dx, call->accumulate[input]);
             else
-                call->kernels->channel_affine(rows, m->c, dy, factor_of(m, k, 0), NULL, dx,
-                                              call->accumulate[input]);
+                call->kernels->norm_forward(rows, m->c, dy, factor_of(m, k, 0), m->zero,
+                                            call->accumulate[input] ? dx : NULL, false, dx);
         }
     }
 }

@@ -13,17 +13,14 @@
 
 #include <string.h>
 
+#include "core/ops/statistics.h"
+
 enum { VALUE_EPS, VALUE_MOMENTUM, VALUE_AFFINE, VALUE_FROZEN_WEIGHT };
 enum { WEIGHT, BIAS, AFFINE_WEIGHTS };
 enum { MEAN, VAR }; /* the running ones follow what is affine */
 enum { SCALE, SHIFT, OF_X, OF_ONE, COEFFICIENTS };
 
-const Param norm_params[NORM_PARAMS] = {
-    { "eps", PARAM_REAL, 1e-5, 0, 1, NULL, "added to the variance" },
-    { "momentum", PARAM_REAL, 0.1, 0, 1, NULL, "weight of this batch in the running statistics" },
-    { "affine", PARAM_BOOL, 1, 0, 1, NULL, "learn a weight and a bias for each channel" },
-    { "frozen_weight", PARAM_BOOL, 0, 0, 1, NULL, "the weight stays at 1" },
-};
+const Param norm_params[NORM_PARAMS] = { NORM_PARAM_ROWS };
 
 Status norm_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret, Error *err)
 {
@@ -109,34 +106,40 @@ static void moments_unit(void *context, size_t u)
     cut->call->kernels->moments(rows, cut->c, cut->x + at, mean, mean + cut->c);
 }
 
-/* The batch's mean and 1/std into saved; moves the running statistics. */
-static void batch_statistics(const Cut *cut)
+/* Channel j, merged from the units in their order. */
+static Moments merged(const Cut *cut, size_t j)
+{
+    Moments all = { 0, 0, 0 };
+
+    for (size_t u = 0; u < cut->units; u++) {
+        const double *sums = cut->sums + u * 2 * cut->c;
+        size_t at;
+
+        all = moments_merge(all,
+                            (Moments){ (double)unit_rows(cut, u, &at), sums[j], sums[cut->c + j] });
+    }
+    return all;
+}
+
+/* Mean and 1/std into saved; in training the batch's, and the running ones move. */
+static void set_statistics(const Cut *cut)
 {
     const OpCall *call = cut->call;
-    real momentum = (real)call->value[VALUE_MOMENTUM];
 
-    pool_run(call->pool, cut->units, moments_unit, (void *)cut);
+    if (call->training)
+        pool_run(call->pool, cut->units, moments_unit, (void *)cut);
     for (size_t j = 0; j < cut->c; j++) {
-        double count = 0, mean = 0, m2 = 0, var, unbiased;
+        Statistics of = { cut->running[MEAN] + j, cut->running[VAR] + j, call->saved + j,
+                          call->saved + cut->c + j };
 
-        for (size_t u = 0; u < cut->units; u++) {
-            size_t at;
-            double part = (double)unit_rows(cut, u, &at),
-                   delta = cut->sums[u * 2 * cut->c + j] - mean;
+        if (call->training) {
+            Moments all = merged(cut, j);
 
-            m2 +=
-                cut->sums[(u * 2 + 1) * cut->c + j] + delta * delta * count * part / (count + part);
-            mean += delta * part / (count + part);
-            count += part;
+            statistics_of_batch(call, &all, call->value[VALUE_EPS], call->value[VALUE_MOMENTUM],
+                                &of);
+        } else {
+            statistics_of_run(call->value[VALUE_EPS], &of);
         }
-        var = m2 / count;
-        unbiased = count > 1 ? m2 / (count - 1) : var;
-        call->saved[j] = (real)mean;
-        call->saved[cut->c + j] = (real)(1 / sqrt(var + call->value[VALUE_EPS]));
-        if (call->keep_statistics)
-            continue;
-        cut->running[MEAN][j] += momentum * ((real)mean - cut->running[MEAN][j]);
-        cut->running[VAR][j] += momentum * ((real)unbiased - cut->running[VAR][j]);
     }
 }
 
@@ -168,15 +171,7 @@ void norm_forward(const OpCall *call, bool relu)
 {
     Cut cut = cut_of(call, relu);
 
-    if (call->training) {
-        batch_statistics(&cut);
-    } else {
-        for (size_t j = 0; j < cut.c; j++) {
-            call->saved[j] = cut.running[MEAN][j];
-            call->saved[cut.c + j] =
-                (real)(1 / sqrt((double)cut.running[VAR][j] + call->value[VALUE_EPS]));
-        }
-    }
+    set_statistics(&cut);
     set_scale(&cut);
     pool_run(call->pool, cut.units, forward_unit, &cut);
 }

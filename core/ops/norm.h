@@ -16,6 +16,13 @@
 #include "core/ops/op.h"
 
 enum { NORM_PARAMS = 4 };
+#define NORM_PARAM_ROWS                                                                                \
+    { "eps", PARAM_REAL, 1e-5, 1e-12, 1, NULL, "added to the variance" },                              \
+        { "momentum", PARAM_REAL, 0.1, 0, 1, NULL, "weight of this batch in the running statistics" }, \
+        { "affine", PARAM_BOOL, 1, 0, 1, NULL, "learn a weight and a bias for each channel" },         \
+    {                                                                                                  \
+        "frozen_weight", PARAM_BOOL, 0, 0, 1, NULL, "the weight stays at 1"                            \
+    }
 extern const Param norm_params[NORM_PARAMS];
 
 CHECKED Status norm_shape(const double *value, const Shape *in, uint32_t inputs, OpShapes *ret,

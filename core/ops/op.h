@@ -22,7 +22,7 @@
 #include "core/base/shape.h"
 #include "core/kernels/kernels.h"
 
-enum { OP_INPUTS_MAX = 24, OP_WEIGHTS_MAX = 4 };
+enum { OP_INPUTS_MAX = 24, OP_WEIGHTS_MAX = 8 };
 
 typedef enum WeightRole {
     WEIGHT_TRAINED,      /* the optimiser moves it */
@@ -66,13 +66,18 @@ typedef struct OpWeight {
     uint32_t fan_in;
 } OpWeight;
 
+/* What multiplies: forward(), and in backward() the gradients of inputs and of weights. */
+enum { OP_PASS_FORWARD, OP_PASS_DATA, OP_PASS_WEIGHTS, OP_PASSES };
+
 typedef struct OpShapes {
     Shape out;
     uint32_t weights;
     OpWeight weight[OP_WEIGHTS_MAX];
-    size_t saved;         /* numbers that forward() leaves for backward() */
-    size_t scratch_bytes; /* working memory of one call */
-    double flops;         /* 2 x the multiplies of forward(); convolution and linear layers only */
+    size_t saved;                 /* numbers that forward() leaves for backward() */
+    size_t scratch_bytes;         /* working memory of one call */
+    size_t forward_scratch_bytes; /* where backward() will not run; 0: as much */
+    double flops; /* 2 x the multiplies of forward(); convolution and linear layers only */
+    double spared[OP_PASSES]; /* of them, what each pass need not do: by Winograd's method */
 } OpShapes;
 
 /* One call: everything that forward() or backward() may touch. */
@@ -105,7 +110,6 @@ enum {
     OP_NEEDS_INPUT = 4,         /* backward() reads the inputs */
     OP_NEEDS_OUTPUT = 8,        /* backward() reads the output */
     OP_WEIGHTS_NEED_INPUT = 16, /* backward() reads the inputs for the gradient of weights only */
-    OP_COUNTS_BATCHES = 32,     /* PyTorch keeps num_batches_tracked beside the weights */
     OP_CONSTANT = 64,           /* the output does not depend on the inputs' values: no gradient
                                    goes through, backward() is never called */
     OP_PRODUCT = 128,           /* of input 0 and the others: backward() reads either side for the
@@ -130,6 +134,12 @@ typedef struct Op {
 extern const Op *const op_table[]; /* NULL-terminated */
 /* The row named `name`, or NULL. */
 const Op *op_find(const char *name);
+
+/* Working memory of a step whose backward() runs, or does not. */
+static inline size_t op_scratch_bytes(const OpShapes *s, bool backward)
+{
+    return backward || s->forward_scratch_bytes == 0 ? s->scratch_bytes : s->forward_scratch_bytes;
+}
 
 /* The stream of image `image` of the batch in this call; the same in forward() and backward(). */
 Rng op_rng(const OpCall *call, uint32_t image);

@@ -17,7 +17,7 @@ const Op op_batch_norm = {
     .described = { "batch_norm", "batch normalisation with running statistics", norm_params,
                    NORM_PARAMS },
     .inputs = 1,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_INPUT | OP_COUNTS_BATCHES,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_INPUT,
     .shape = norm_shape,
     .forward = forward,
     .backward = backward,

@@ -6,16 +6,16 @@
  * are the batch's, over N, H and W; the running ones move by `momentum`, the variance unbiased.
  * Otherwise the running ones are used.
  *
- * No gradient goes through: an operation that takes x and y (separable, mixed_sum) normalises in
+ * No gradient goes through: an operation that takes x and y (mixed_sum, mixed_add) normalises in
  * passing, and gives x the gradient of both.
  */
-#include "core/ops/op.h"
+#include "core/ops/statistics.h"
 
 enum { VALUE_EPS, VALUE_MOMENTUM };
 enum { MEAN, VAR };
 
 static const Param statistics_params[] = {
-    { "eps", PARAM_REAL, 1e-5, 0, 1, NULL, "added to the variance" },
+    { "eps", PARAM_REAL, 1e-5, 1e-12, 1, NULL, "added to the variance" },
     { "momentum", PARAM_REAL, 0.1, 0, 1, NULL, "weight of this batch in the running statistics" },
 };
 
@@ -59,34 +59,22 @@ static void moments_unit(void *context, size_t u)
     const Cut *cut = context;
     double *mean = cut->sums + u * 2 * cut->c;
 
-    cut->call->kernels->channel_moments(unit_rows(cut, u), cut->c,
-                                        cut->call->in[0].data + u * op_unit_rows(cut->c) * cut->c,
-                                        mean, mean + cut->c);
+    cut->call->kernels->moments(unit_rows(cut, u), cut->c,
+                                cut->call->in[0].data + u * op_unit_rows(cut->c) * cut->c, mean,
+                                mean + cut->c);
 }
 
-/* Channel j, merged from the units in their order (Chan, Golub and LeVeque, 1979). */
-static void merge(const Cut *cut, size_t j)
+/* Channel j, merged from the units in their order. */
+static Moments merged(const Cut *cut, size_t j)
 {
-    const OpCall *call = cut->call;
-    real momentum = (real)call->value[VALUE_MOMENTUM];
-    double count = 0, mean = 0, m2 = 0, var, unbiased;
+    Moments all = { 0, 0, 0 };
 
     for (size_t u = 0; u < cut->units; u++) {
         const double *sums = cut->sums + u * 2 * cut->c;
-        double part = (double)unit_rows(cut, u), delta = sums[j] - mean;
 
-        m2 += sums[cut->c + j] + delta * delta * count * part / (count + part);
-        mean += delta * part / (count + part);
-        count += part;
+        all = moments_merge(all, (Moments){ (double)unit_rows(cut, u), sums[j], sums[cut->c + j] });
     }
-    var = m2 / count;
-    unbiased = count > 1 ? m2 / (count - 1) : var;
-    call->out.data[j] = (real)mean;
-    call->out.data[cut->c + j] = (real)(1 / sqrt(var + call->value[VALUE_EPS]));
-    if (call->keep_statistics)
-        return;
-    call->weight[MEAN][j] += momentum * ((real)mean - call->weight[MEAN][j]);
-    call->weight[VAR][j] += momentum * ((real)unbiased - call->weight[VAR][j]);
+    return all;
 }
 
 static void statistics_forward(const OpCall *call)
@@ -95,23 +83,27 @@ static void statistics_forward(const OpCall *call)
 
     cut.units = op_units(cut.rows, cut.c);
     cut.sums = call->scratch;
-    if (call->training) {
+    if (call->training)
         pool_run(call->pool, cut.units, moments_unit, &cut);
-        for (size_t j = 0; j < cut.c; j++)
-            merge(&cut, j);
-        return;
-    }
     for (size_t j = 0; j < cut.c; j++) {
-        call->out.data[j] = call->weight[MEAN][j];
-        call->out.data[cut.c + j] =
-            (real)(1 / sqrt((double)call->weight[VAR][j] + call->value[VALUE_EPS]));
+        Statistics of = { call->weight[MEAN] + j, call->weight[VAR] + j, call->out.data + j,
+                          call->out.data + cut.c + j };
+
+        if (call->training) {
+            Moments all = merged(&cut, j);
+
+            statistics_of_batch(call, &all, call->value[VALUE_EPS], call->value[VALUE_MOMENTUM],
+                                &of);
+        } else {
+            statistics_of_run(call->value[VALUE_EPS], &of);
+        }
     }
 }
 
 const Op op_batch_statistics = {
     .described = { "batch_statistics", "mean and 1/std of each channel", statistics_params, 2 },
     .inputs = 1,
-    .flags = OP_CONSTANT | OP_STATISTICS | OP_COUNTS_BATCHES,
+    .flags = OP_CONSTANT | OP_STATISTICS,
     .shape = statistics_shape,
     .forward = statistics_forward,
 };

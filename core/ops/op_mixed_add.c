@@ -1,7 +1,5 @@
 /* mixed_add -- y = base + mixture, see mixed.h: one edge more of a node. Inputs: base, weights,
  * tensors, statistics. In place over base; the gradient of base is that of y. */
-#include <string.h>
-
 #include "core/ops/elementwise.h"
 #include "core/ops/mixed.h"
 
@@ -18,22 +16,10 @@ static void add_forward(const OpCall *call)
     mixed_forward(call, 1, call->in[0].data);
 }
 
-static void base_unit(const OpCall *call, size_t at, size_t count)
-{
-    const real *dy = call->out_gradient + at;
-    real *dx = call->in_gradient[0] + at;
-
-    if (call->accumulate[0])
-        call->kernels->add(count, dx, dy, dx);
-    else
-        memcpy(dx, dy, count * sizeof *dx);
-}
-
 static void add_backward(const OpCall *call)
 {
     mixed_backward(call, 1);
-    if (call->in_gradient[0] != NULL && call->in_gradient[0] != call->out_gradient)
-        elementwise_run(call, base_unit);
+    elementwise_pass_gradient(call);
 }
 
 const Op op_mixed_add = {

@@ -16,7 +16,7 @@ static void backward(const OpCall *call)
 const Op op_norm_add = {
     .described = { "norm_add", "a tensor and a batch-normalised one", norm_params, NORM_PARAMS },
     .inputs = 2,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_REST | OP_COUNTS_BATCHES,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_REST,
     .shape = norm_shape,
     .forward = forward,
     .backward = backward,

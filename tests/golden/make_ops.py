@@ -48,14 +48,14 @@ def drawn(shape, draw):
 # Each takes the case, its parameters and the inputs and returns the output, and what is kept beside the gradients; the leaves
 # that want a gradient are in `leaves`.
 
-def conv2d(case, p, x, leaves):
+def conv2d(case, p, x, leaves, prefix=""):
     channels, height, padding, groups = p["channels"], p["kernel"], p.get("padding", 0), p.get("groups", 1)
-    weight = state(case, "weight", (channels, x.shape[1] // groups, height, p.get("kernel_width", height)))
+    weight = state(case, prefix + "weight", (channels, x.shape[1] // groups, height, p.get("kernel_width", height)))
     if p.get("bias"):
-        leaves["bias"] = state(case, "bias", (channels,))
+        leaves[prefix + "bias"] = state(case, prefix + "bias", (channels,))
     if not p.get("frozen"):
-        leaves["weight"] = weight
-    out = F.conv2d(x, weight, leaves.get("bias"), p.get("stride", 1), (padding, p.get("padding_width", padding)),
+        leaves[prefix + "weight"] = weight
+    out = F.conv2d(x, weight, leaves.get(prefix + "bias"), p.get("stride", 1), (padding, p.get("padding_width", padding)),
                    p.get("dilation", 1), groups)
     return out, {"weight": weight.detach()} if p.get("frozen") else {}
 
@@ -105,6 +105,29 @@ def norm_add(case, p, x, y, leaves):
 
 def norm_add_relu(case, p, x, y, leaves):
     out, kept = norm_add(case, p, x, y, leaves)
+    return rectified(out), kept
+
+
+def conv_norm(case, p, x, leaves):
+    """In eval mode; only the inputs have gradients."""
+    inputs = dict(leaves)
+    out, kept = batch_norm(case, p, conv2d(case, {"kernel": 3, **p, "frozen": 0}, x, leaves, "conv.")[0], leaves)
+    kept.update({name: leaves.pop(name).detach() for name in list(leaves) if name not in inputs})
+    return out, kept
+
+
+def conv_norm_relu(case, p, x, leaves):
+    out, kept = conv_norm(case, p, x, leaves)
+    return rectified(out), kept
+
+
+def conv_norm_add(case, p, x, y, leaves):
+    out, kept = conv_norm(case, p, y, leaves)
+    return x + out, kept
+
+
+def conv_norm_add_relu(case, p, x, y, leaves):
+    out, kept = conv_norm_add(case, p, x, y, leaves)
     return rectified(out), kept
 
 
@@ -247,13 +270,32 @@ def normalised(x, statistics):
     return (x - statistics.detach()[0][:, None, None]) * statistics.detach()[1][:, None, None]
 
 
-def separable(case, p, x, *statistics, leaves):
-    kernel, dilation, c = p.get("kernel", 3), p.get("dilation", 1), x.shape[1]
-    names = ("op.5.weight", "op.6.weight") if p.get("second") else ("1.weight", "2.weight")
-    leaves.update({name: state(case, name, shape) for name, shape in zip(names, ((c, 1, kernel, kernel), (c, c, 1, 1)))})
-    x = rectified(normalised(x, *statistics) if statistics else x)
-    x = F.conv2d(x, leaves[names[0]], None, p.get("stride", 1), kernel // 2 * dilation, dilation, c)
-    return F.conv2d(x, leaves[names[1]]), given(leaves, ["y"] if statistics else [])
+def mixed_separable(case, p, x, weights, leaves):
+    kernel, c, kept = p.get("kernel", 3), x.shape[1], {}
+    for first, stride, dilation in ((1, p.get("stride", 1), p.get("dilation", 1)), (5, 1, 1))[:1 + p.get("twice", 0)]:
+        names = (f"op.{first}.weight", f"op.{first + 1}.weight")
+        leaves.update({name: state(case, name, shape) for name, shape in zip(names, ((c, 1, kernel, kernel), (c, c, 1, 1)))})
+        running = {name: state(case, name, (c,)).detach() for name in (f"op.{first + 2}.running_mean", f"op.{first + 2}.running_var")}
+        x = F.conv2d(rectified(x), leaves[names[0]], None, stride, kernel // 2 * dilation, dilation, c)
+        x = F.batch_norm(F.conv2d(x, leaves[names[1]]), *running.values(), training=p.get("train") == 1)
+        kept.update(running)
+    return weights[p.get("row", 0), p.get("column", 0)] * x, kept
+
+
+def mixed_separable_add(case, p, base, x, weights, leaves):
+    out, kept = mixed_separable(case, p, x, weights, leaves)
+    return base + out, kept
+
+
+def mixed_gates(case, p, x, weights, *gates, leaves):
+    columns = {key: [k for k in range(weights.shape[1]) if p.get(key, default) >> k & 1] for key, default in (("plain", 1), ("gated", 0))}
+    terms = [(k, x) for k in columns["plain"]] + [(k, x * g[:, :, None, None]) for k, g in zip(columns["gated"], gates)]
+    return sum(weights[p.get("row", 0), k] * term for k, term in terms), {}
+
+
+def mixed_gates_add(case, p, base, *rest, leaves):
+    out, kept = mixed_gates(case, p, *rest, leaves=leaves)
+    return base + out, kept
 
 
 def mixed_sum(case, p, weights, *rest, leaves, names="yzuv"):
@@ -285,7 +327,8 @@ TWO_INPUTS = (add, shake, cross_entropy, norm_add, norm_add_relu, add_relu)  # o
 OPS = {op.__name__: op for op in (
     conv2d, max_pool, avg_pool, batch_norm, relu, gelu, sigmoid, softmax, add, scale, gate, concat, slice, channel_shuffle,
     channel_conv, global_avg_pool, linear, dropout, drop_path, noise, shake, parameter, weighted_sum, cross_entropy, resize,
-    norm_relu, norm_add, norm_add_relu, add_relu, batch_statistics, separable, mixed_sum, mixed_add)}
+    norm_relu, norm_add, norm_add_relu, add_relu, conv_norm, conv_norm_relu, conv_norm_add, conv_norm_add_relu, batch_statistics,
+    mixed_sum, mixed_add, mixed_separable, mixed_separable_add, mixed_gates, mixed_gates_add)}
 
 
 def number(text):
