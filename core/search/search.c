@@ -1,18 +1,16 @@
-/* The position is the number of steps done, and nothing else. Batches of each side come from a
- * thread of their own, which lives as long as a run. */
+/*
+ * The run is the trainer's: it counts steps and epochs, evaluates, stops and resumes. The search
+ * stands beside it as its companion: in front of each step it moves the architecture, at each
+ * epoch's end it measures, and it reports in its own terms. Where several networks are trained, one
+ * trainer follows the other.
+ */
+#include <math.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
 #include "core/search/searcher.h"
-#include "core/train/trainer.h"
 
-static double seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+/* ---- Life ---- */
 
 static Status search_make(const SearchSpec *spec, const Dataset *dataset, Search **ret, Error *err)
 {
@@ -24,9 +22,7 @@ static Status search_make(const SearchSpec *spec, const Dataset *dataset, Search
     s->spec = *spec;
     s->dataset = dataset;
     s->searcher = searcher_table[spec->searcher.row];
-    status = kernels_select(NULL, &s->kernels, err);
-    if (status == STATUS_OK)
-        status = search_plan(s, err);
+    status = search_plan(s, err);
     if (status != STATUS_OK)
         search_free(s);
     else
@@ -42,14 +38,30 @@ Status search_estimate(const SearchSpec *spec, const Dataset *dataset, SearchEst
 
     if (status != STATUS_OK)
         return status;
-    *ret = (SearchEstimate){
-        .memory_bytes = search_bytes(s),
-        .parameters = graph_parameters(&s->network.graph),
-        /* two forward passes, two of gradients of data, one of those of weights */
-        .step_flops = 5 * s->side[SIDE_WEIGHTS].plan.forward_flops,
-        .steps = s->steps,
-        .steps_per_epoch = s->steps_per_epoch,
-    };
+    *ret = (SearchEstimate){ .memory_bytes = s->memory_bytes,
+                             .parameters = s->parameters,
+                             .step_flops = s->step_flops,
+                             .steps = s->rounds * s->round_steps,
+                             .steps_per_epoch = s->trainer->steps_per_epoch,
+                             .epochs = s->rounds * s->round_epochs };
+    search_free(s);
+    return STATUS_OK;
+}
+
+Status search_print(const SearchSpec *spec, const Dataset *dataset, const Roofline *limits,
+                    FILE *out, Error *err)
+{
+    Search *s = NULL;
+    Status status = search_make(spec, dataset, &s, err);
+
+    if (status != STATUS_OK)
+        return status;
+    if (s->searcher->step != NULL) {
+        fputs("the architecture's side: ", out);
+        plan_print(&s->architect.plan, limits, out);
+        fputs("\nthe weights' side: ", out);
+    }
+    plan_print(&s->trainer->plan[0], limits, out);
     search_free(s);
     return STATUS_OK;
 }
@@ -68,7 +80,7 @@ Status search_new(const SearchSpec *spec, const Dataset *dataset, Pool *pool, Se
         search_free(s);
         return status;
     }
-    network_randomise(&s->network, spec->seed);
+    (void)s->searcher->derive(s, NULL, &s->result.genotype);
     *ret = s;
     return STATUS_OK;
 }
@@ -78,72 +90,236 @@ void search_free(Search *s)
     if (s == NULL)
         return;
     arena_clear(&s->arena);
-    for (int i = 0; i < SIDES; i++) {
-        free(s->side[i].chunk);
-        plan_clear(&s->side[i].plan);
-    }
-    network_clear(&s->network);
-    loader_clear(&s->loader);
+    architect_clear(&s->architect);
+    trainer_free(s->trainer);
     free(s);
 }
 
-static Status run_step(Search *s, const Batch batch[SIDES], SearchReport *ret, Error *err)
+uint64_t search_step(const Search *s)
 {
-    const double images = batch[SIDE_WEIGHTS].count, began = seconds();
-    SearchStep step = { 0 };
-    Status status = s->searcher->step(s, batch, &step, err);
-    const PassSums *train = &step.side[SIDE_WEIGHTS], *val = &step.side[SIDE_ARCHITECTURE];
-
-    if (status != STATUS_OK)
-        return status;
-    s->step++;
-    *ret = (SearchReport){ .step = s->step,
-                           .steps = s->steps,
-                           .train_loss = train->loss / images,
-                           .train_accuracy = (double)train->correct / images,
-                           .val_loss = val->loss / images,
-                           .val_accuracy = (double)val->correct / images,
-                           .learning_rate = step.learning_rate,
-                           .images_per_second = images / (seconds() - began) };
-    return STATUS_OK;
+    return s->round * s->round_steps + s->trainer->step;
 }
 
-static Status run_steps(Search *s, Prefetch *const batches[SIDES], const SearchObserver *observer,
-                        Error *err)
+const Profile *search_profile(const Search *s)
 {
-    while (s->step < s->steps) {
-        Batch batch[SIDES];
-        SearchReport report;
-        Status status;
+    return trainer_profile(s->trainer);
+}
 
-        if (observer->stop != NULL && atomic_load(observer->stop) != STOP_NO)
-            return error_set(err, STATUS_STOPPED, "stopped after step %llu",
-                             (unsigned long long)s->step);
-        for (int i = 0; i < SIDES; i++)
-            if (!prefetch_next(batches[i], &batch[i]))
-                return error_set(err, STATUS_INTERNAL, "the batches ended before the steps");
-        status = run_step(s, batch, &report, err);
-        if (status != STATUS_OK)
-            return status;
-        if (observer->step != NULL)
-            observer->step(observer->context, &report);
+void search_result(const Search *s, SearchResult *ret)
+{
+    *ret = s->result;
+}
+
+/* ---- In front of a step, and after it ---- */
+
+static Status before_step(void *context, const Batch *train, Error *err)
+{
+    Search *s = context;
+    Batch batch[SIDES] = { [SIDE_WEIGHTS] = *train };
+
+    s->val_sums = (PassSums){ 0 };
+    if (s->searcher->step == NULL || s->trainer->step < search_first_move(s))
+        return STATUS_OK;
+    if (!prefetch_next(s->val, &batch[SIDE_ARCHITECTURE]))
+        return error_set(err, STATUS_INTERNAL, "the batches ended before the steps");
+    return search_move(s, batch, &s->val_sums, err);
+}
+
+static void on_step(void *context, const StepReport *r)
+{
+    const Search *s = context;
+    const PassSums *val = &s->val_sums;
+    SearchReport report = { .step = search_step(s),
+                            .steps = s->rounds * s->round_steps,
+                            .epoch = s->round * s->round_epochs + r->epoch,
+                            .epochs = s->rounds * s->round_epochs,
+                            .train_loss = r->loss,
+                            .train_accuracy = r->accuracy,
+                            .val_loss = NAN,
+                            .val_accuracy = NAN,
+                            .learning_rate = r->learning_rate,
+                            .images_per_second = r->images_per_second };
+
+    if (val->images > 0) {
+        report.val_loss = val->loss / (double)val->images;
+        report.val_accuracy = (double)val->correct / (double)val->images;
     }
-    return STATUS_OK;
+    if (s->observer->step != NULL)
+        s->observer->step(s->observer->context, &report);
+}
+
+/* ---- An epoch's end ---- */
+
+static Status measure(void *context, const atomic_int *stop, Error *err)
+{
+    Search *s = context;
+
+    s->eigenvalue = NAN;
+    return search_measures(s) ? curvature_measure(s, stop, &s->eigenvalue, err) : STATUS_OK;
+}
+
+static void add_reading(Search *s, double reading)
+{
+    if (s->readings == READINGS_MAX) {
+        memmove(s->reading, s->reading + 1, (READINGS_MAX - 1) * sizeof *s->reading);
+        s->readings--;
+    }
+    s->reading[s->readings++] = reading;
+}
+
+/* The architecture of this epoch's end is added to those before. */
+static void add_ended(Search *s)
+{
+    real *oldest = s->ended[EARLY_LAG];
+
+    if (oldest == NULL)
+        return;
+    for (int i = EARLY_LAG; i > 0; i--)
+        memcpy(s->ended[i], s->ended[i - 1], s->architect.extent * sizeof *oldest);
+    memcpy(s->ended[0], s->trainer->network.weights, s->architect.extent * sizeof *oldest);
+}
+
+static double mean(const double *x, uint32_t count)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        sum += x[i];
+    return sum / count;
+}
+
+/* A reading that is not finite is no reason to stop. */
+static bool is_too_sharp(const Search *s)
+{
+    const double before = mean(s->reading, EARLY_WINDOW);
+
+    return s->readings == READINGS_MAX && before > 0 &&
+           mean(s->reading + EARLY_LAG, EARLY_WINDOW) > 1.3 * before;
+}
+
+/* What is found up to this epoch's end. */
+static void derive(Search *s, const Score *val, uint32_t epoch)
+{
+    if (s->searcher->derive(s, val, &s->result.genotype))
+        s->result.epoch = epoch;
+}
+
+static void stop_early(Search *s, uint32_t epoch)
+{
+    SearchAlphas alphas;
+
+    supernet_alphas(&s->trainer->network, &s->space, s->ended[EARLY_LAG], &alphas);
+    search_derive(&alphas, &s->result.genotype);
+    s->result.epoch = epoch - EARLY_LAG;
+    s->result.early_stopped = true;
+}
+
+static void fill_entropy(const Search *s, double ret[CELL_KINDS])
+{
+    const Network *n = &s->trainer->network;
+    SearchAlphas alphas;
+
+    if (s->searcher->step != NULL)
+        supernet_alphas(n, &s->space, n->weights, &alphas);
+    for (int k = 0; k < CELL_KINDS; k++)
+        ret[k] = s->searcher->step == NULL ? (double)NAN : search_entropy(&alphas, (CellKind)k);
+}
+
+static Status on_epoch(void *context, Trainer *trainer, const EpochReport *r, Error *err)
+{
+    Search *s = context;
+    SearchEpoch report = { .step = search_step(s),
+                           .epoch = s->round * s->round_epochs + r->epoch,
+                           .train = r->train,
+                           .val = r->val,
+                           .test = r->test,
+                           .eigenvalue = s->eigenvalue,
+                           .images_per_second = r->images_per_second };
+    Status status = STATUS_OK;
+
+    (void)trainer;
+    derive(s, &r->val, report.epoch);
+    report.genotype = s->result.genotype;
+    fill_entropy(s, report.entropy);
+    if (search_measures(s))
+        add_reading(s, s->eigenvalue);
+    add_ended(s);
+    if (s->spec.early_stop && is_too_sharp(s))
+        stop_early(s, report.epoch);
+    report.early_stopped = s->result.early_stopped;
+    if (s->observer->epoch != NULL)
+        status = s->observer->epoch(s->observer->context, s, &report, err);
+    return status == STATUS_OK && s->result.early_stopped
+               ? error_set(err, STATUS_STOPPED, "stopped early after epoch %u", report.epoch)
+               : status;
+}
+
+static Status on_drain(void *context, Trainer *trainer, uint64_t step, Error *err)
+{
+    Search *s = context;
+
+    (void)trainer, (void)step;
+    return s->observer->drain == NULL
+               ? STATUS_OK
+               : s->observer->drain(s->observer->context, s, search_step(s), err);
+}
+
+/* ---- The run ---- */
+
+static Status run_round(Search *s, Error *err)
+{
+    const Observer observer = { .context = s,
+                                .stop = s->observer->stop,
+                                .step = on_step,
+                                .epoch = on_epoch,
+                                .drain = on_drain };
+    PrefetchSpec batches;
+    Status status = STATUS_OK;
+
+    s->trainer->companion.before = before_step;
+    s->trainer->companion.measure = measure;
+    if (search_batches(s, &batches))
+        status = prefetch_new(&batches, &s->val, err);
+    if (status == STATUS_OK)
+        status = trainer_run(s->trainer, &observer, err);
+    prefetch_free(s->val);
+    s->val = NULL;
+    return status;
+}
+
+/* One trainer's memory at a time. */
+static Status begin_next_round(Search *s, Error *err)
+{
+    Status status;
+
+    trainer_free(s->trainer);
+    s->trainer = NULL;
+    status = search_make_round(s, s->round + 1, &s->trainer, err);
+    if (status == STATUS_OK)
+        status = trainer_begin(s->trainer, s->pool, err);
+    if (status == STATUS_OK)
+        s->round++;
+    return status;
 }
 
 Status search_run(Search *s, const SearchObserver *observer, Error *err)
 {
-    Prefetch *batches[SIDES] = { NULL };
+    Error why = { 0 };
     Status status = STATUS_OK;
 
-    for (SearchSide side = 0; side < SIDES && status == STATUS_OK; side++) {
-        PrefetchSpec spec = search_batches(s, side);
-
-        status = prefetch_new(&spec, &batches[side], err);
+    s->observer = observer;
+    while (!s->result.early_stopped) {
+        status = run_round(s, &why);
+        if (status != STATUS_OK || s->round + 1 == s->rounds)
+            break;
+        status = begin_next_round(s, &why);
+        if (status != STATUS_OK)
+            break;
     }
-    if (status == STATUS_OK)
-        status = run_steps(s, batches, observer, err);
-    for (int i = 0; i < SIDES; i++)
-        prefetch_free(batches[i]);
+    s->observer = NULL;
+    if (status == STATUS_OK || (status == STATUS_STOPPED && s->result.early_stopped))
+        return STATUS_OK;
+    if (err != NULL && err->status == STATUS_OK)
+        *err = why;
     return status;
 }

@@ -1,148 +1,224 @@
 /*
- * The same network is planned twice: the architecture's plan has no gradients of weights, the
- * weights' plan none of the architecture. They never run at the same time and share one region of
- * the arena, as the trainer's plans do; an estimate and a real search come from the same code.
+ * The trainer plans its part; the architecture's plans lie in the same region, `work`, since they
+ * never run at the same time. An estimate and a real search come from the same code. Where several
+ * networks are trained, each has its trainer in its time, and the largest counts.
  */
 #include <math.h>
 #include <string.h>
 
-#include "core/search/search_internal.h"
+#include "core/search/searcher.h"
 
-static size_t larger(size_t a, size_t b)
+static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
-static Status count_steps(Search *s, Error *err)
-{
-    for (int i = 0; i < SIDES; i++) {
-        Split split = s->side[i].split;
-        uint32_t images = s->loader.images[split];
+/* ---- What is searched ---- */
 
-        if (epoch_batches(images, s->spec.batch_size, true) == 0)
-            return error_at(err, STATUS_INVALID, "/batch_size",
-                            "%u images of the split %s fill no batch of %u", images,
-                            split_names[split], s->spec.batch_size);
-    }
-    s->steps_per_epoch = epoch_batches(s->loader.images[SPLIT_TRAIN], s->spec.batch_size, true);
-    s->steps = (uint64_t)ceil(s->spec.epochs * (double)s->steps_per_epoch);
+/* The searcher's order; 0: it has no architecture to move. */
+static unsigned order_of(const Search *s)
+{
+    const Choice *searcher = &s->spec.searcher;
+
+    return s->searcher->step == NULL ? 0
+                                     : (unsigned)choice_value(searcher_table, searcher, "order");
+}
+
+static Status check_order(const Search *s, Error *err)
+{
+    const Described *optimizer = &optimizer_table[s->spec.train.optimizer.row]->described;
+
+    if (order_of(s) == 2 && strcmp(optimizer->name, "sgd") != 0)
+        return error_at(err, STATUS_INVALID, "/searcher/order",
+                        "order 2 looks one step of sgd ahead; the weights' optimizer is %s",
+                        optimizer->name);
     return STATUS_OK;
 }
 
-static Status plan_network(Search *s, Error *err)
+/* Batches are full ones, of either split that is learned from. */
+static Status check_splits(const Search *s, Error *err)
 {
-    const Dataset *d = s->dataset;
-    ModelInput input = { d->height, d->width, d->channels, d->classes };
-    Error model_error = { 0 };
+    const uint32_t batch = s->spec.train.batch_size;
+    Loader loader = { 0 };
+    Status status = loader_init(&loader, s->dataset, &s->spec.train.data, err);
 
-    if (network_init(&s->network, &s->spec.model, &input, &model_error) != STATUS_OK)
-        return error_at(err, model_error.status, "/model", "%s", error_message(&model_error));
-    memcpy(s->network.mean, d->mean, sizeof s->network.mean);
-    memcpy(s->network.std, d->std, sizeof s->network.std);
+    if (status == STATUS_OK && loader.images[SPLIT_VAL] == 0)
+        status = error_at(err, STATUS_INVALID, "/val_images",
+                          "a search needs validation images: they choose the architecture");
+    for (Split split = SPLIT_TRAIN; split <= SPLIT_VAL && status == STATUS_OK; split++)
+        if ((split == SPLIT_TRAIN || order_of(s) > 0) &&
+            epoch_batches(loader.images[split], batch, true) == 0)
+            status = error_at(err, STATUS_INVALID, "/batch_size",
+                              "%u images of the split %s fill no batch of %u", loader.images[split],
+                              split_names[split], batch);
+    loader_clear(&loader);
+    return status;
+}
+
+Status search_model(const SearchSpec *spec, Choice *ret, Error *err)
+{
+    Space space;
+    Status s = supernet_space(&spec->train.model, &space, err);
+
+    return s == STATUS_OK ? searcher_table[spec->searcher.row]->model(spec, &space, 0, ret, err)
+                          : s;
+}
+
+/* ---- The architecture's part ---- */
+
+bool search_measures(const Search *s)
+{
+    return s->searcher->step != NULL && (s->spec.eigenvalue || s->spec.early_stop);
+}
+
+uint64_t search_first_move(const Search *s)
+{
+    return s->spec.alpha_start_epoch * s->trainer->steps_per_epoch;
+}
+
+bool search_batches(const Search *s, PrefetchSpec *ret)
+{
+    if (s->searcher->step == NULL)
+        return false;
+    *ret = trainer_batches(s->trainer);
+    ret->split = SPLIT_VAL;
+    ret->label_smoothing = 0;
+    ret->step = larger(s->trainer->step, search_first_move(s));
+    /* Other draws for each side: else the same places of both orders would meet in every epoch. */
+    ret->seed ^= UINT64_MAX;
+    return ret->step < ret->steps;
+}
+
+static bool is_architecture(const GraphWeight *weight)
+{
+    return weight->spec.role == WEIGHT_ARCHITECTURE;
+}
+
+_Static_assert(OPTIMIZER_BUFFERS_MAX + EARLY_LAG + 1 <= COMPANION_STATES_MAX, "they fit");
+
+/* The optimiser's buffers, and the architecture at the ends of the last epochs. */
+static void set_companion(Search *s)
+{
+    static const char *const ago[EARLY_LAG + 1] = { "ago_0", "ago_1", "ago_2", "ago_3", "ago_4" };
+    const Architect *a = &s->architect;
+    Companion *c = &s->trainer->companion;
+
+    c->states = 0;
+    for (uint32_t i = 0; a->optimizer != NULL && i < a->optimizer->buffers; i++)
+        c->state[c->states++] =
+            (TrainerState){ "alpha", a->optimizer->buffer_name[i], a->buffer[i], is_architecture };
+    for (uint32_t i = 0; s->spec.early_stop && a->optimizer != NULL && i <= EARLY_LAG; i++)
+        c->state[c->states++] = (TrainerState){ "alpha", ago[i], s->ended[i], is_architecture };
+}
+
+static Status plan_architecture(Search *s, Error *err)
+{
+    Trainer *t = s->trainer;
+    Status status = architect_plan(&s->architect, &t->network, &s->spec.architecture_optimizer,
+                                   order_of(s), s->spec.train.batch_size, err);
+
+    if (status != STATUS_OK)
+        return status;
+    set_companion(s);
+    t->work_bytes = larger(t->work_bytes, trainer_file_bytes(t));
+    t->work_bytes = larger(t->work_bytes, architect_work_bytes(&s->architect));
     return STATUS_OK;
 }
 
-static Status plan_side(Search *s, SideState *side, Error *err)
+static size_t ended_bytes(const Search *s)
 {
-    PlanSpec spec = { .images = s->spec.batch_size,
-                      .training = true,
-                      .gradients = 1U << side->role,
-                      .output = s->network.training_loss,
-                      .gradient_to = NODE_NONE,
-                      .keep = { s->network.logits, NODE_NONE } };
+    return s->spec.early_stop ? (EARLY_LAG + 1) * arena_round(s->architect.extent * sizeof(real))
+                              : 0;
+}
+
+static size_t arena_bytes(Search *s)
+{
+    return architect_bytes(&s->architect) + ended_bytes(s) + curvature_layout(s, NULL);
+}
+
+/* ---- All of it ---- */
+
+Status search_make_round(Search *s, uint32_t round, Trainer **ret, Error *err)
+{
+    TrainSpec spec = s->spec.train;
     Status status;
 
-    side->optimizer = optimizer_table[side->choice.row];
-    status =
-        chunks_cut(&s->network.graph, side->role, NULL, NULL, &side->chunk, &side->chunks, err);
-    if (status == STATUS_OK && side->chunks == 0)
-        status = error_at(err, STATUS_INVALID, "/model",
-                          "this model has no architecture to search: take a supernet");
+    spec.drop_last = true;
+    spec.epochs /= s->rounds;
+    status = s->searcher->model(&s->spec, &s->space, round, &spec.model, err);
     if (status == STATUS_OK)
-        status = plan_init(&side->plan, &s->network.graph, &spec, err);
-    return status == STATUS_OK ? pass_check_norms(&side->plan, err) : status;
+        status = trainer_make(&spec, s->dataset, ret, err);
+    if (status == STATUS_OK) {
+        (*ret)->companion.context = s;
+        (*ret)->companion.describe = search_describe;
+    }
+    return status;
+}
+
+/* Forward passes, in FLOPs of one: gradients of data and of weights cost as much each. */
+static double passes(const Search *s)
+{
+    static const double architecture[] = { 0, 2, 3 + 3 + 2 * 2 }; /* by order */
+
+    return 3 + architecture[order_of(s)];
+}
+
+/* The rounds' trainers in turn, of which the first stays. */
+static Status plan_rounds(Search *s, Error *err)
+{
+    Status status = STATUS_OK;
+
+    for (uint32_t i = s->rounds; i > 0 && status == STATUS_OK; i--) {
+        trainer_free(s->trainer);
+        s->trainer = NULL;
+        status = search_make_round(s, i - 1, &s->trainer, err);
+        if (status == STATUS_OK && order_of(s) > 0)
+            status = plan_architecture(s, err);
+        if (status != STATUS_OK)
+            break;
+        s->memory_bytes = larger(s->memory_bytes, trainer_bytes(s->trainer));
+        s->parameters = larger(s->parameters, graph_parameters(&s->trainer->network.graph));
+        s->step_flops += passes(s) * s->trainer->plan[0].forward_flops / s->rounds;
+    }
+    return status;
 }
 
 Status search_plan(Search *s, Error *err)
 {
-    Status status = loader_init(&s->loader, s->dataset, &s->spec.data, err);
+    PrefetchSpec batches;
+    Status status = supernet_space(&s->spec.train.model, &s->space, err);
 
-    s->side[SIDE_ARCHITECTURE] = (SideState){ .split = SPLIT_VAL,
-                                              .role = WEIGHT_ARCHITECTURE,
-                                              .choice = s->spec.architecture_optimizer };
-    s->side[SIDE_WEIGHTS] =
-        (SideState){ .split = SPLIT_TRAIN, .role = WEIGHT_TRAINED, .choice = s->spec.optimizer };
+    s->rounds = s->searcher->rounds == NULL ? 1 : s->searcher->rounds(&s->spec.searcher);
     if (status == STATUS_OK)
-        status = count_steps(s, err);
+        status = check_order(s, err);
     if (status == STATUS_OK)
-        status = plan_network(s, err);
-    for (int i = 0; i < SIDES && status == STATUS_OK; i++)
-        status = plan_side(s, &s->side[i], err);
-    return status;
-}
-
-PrefetchSpec search_batches(const Search *s, SearchSide side)
-{
-    /* Other draws for each side: else the same places of both orders would meet in every epoch. */
-    return (PrefetchSpec){ .loader = &s->loader,
-                           .split = s->side[side].split,
-                           .augment = s->spec.augment,
-                           .augments = s->spec.augments,
-                           .batch_size = s->spec.batch_size,
-                           .drop_last = true,
-                           .seed = s->spec.seed ^ (side == SIDE_ARCHITECTURE ? UINT64_MAX : 0),
-                           .step = s->step,
-                           .steps = s->steps };
-}
-
-static size_t work_bytes(const Search *s)
-{
-    return larger(s->side[SIDE_ARCHITECTURE].plan.bytes, s->side[SIDE_WEIGHTS].plan.bytes);
-}
-
-static size_t chunk_sum_bytes(const Search *s)
-{
-    return larger(s->side[SIDE_ARCHITECTURE].chunks, s->side[SIDE_WEIGHTS].chunks) * sizeof(double);
-}
-
-/* The arena's size, without the weights that the network has of its own. */
-static size_t arena_bytes(const Search *s)
-{
-    size_t numbers = arena_round(s->network.graph.weight_numbers * sizeof(real)), arrays = 1;
-
-    for (int i = 0; i < SIDES; i++)
-        arrays += s->side[i].optimizer->buffers;
-    return arrays * numbers + arena_round(chunk_sum_bytes(s)) + arena_round(work_bytes(s));
-}
-
-uint64_t search_bytes(const Search *s)
-{
-    uint64_t bytes = arena_bytes(s) + arena_round(s->network.graph.weight_numbers * sizeof(real));
-
-    for (SearchSide side = 0; side < SIDES; side++) {
-        PrefetchSpec batches = search_batches(s, side);
-
-        bytes += prefetch_bytes(&batches);
-    }
-    return bytes;
+        status = check_splits(s, err);
+    if (status == STATUS_OK)
+        status = plan_rounds(s, err);
+    if (status != STATUS_OK)
+        return status;
+    s->round_steps = s->trainer->steps;
+    s->round_epochs = (uint32_t)ceil(s->trainer->spec.epochs);
+    if (order_of(s) > 0)
+        s->memory_bytes += arena_bytes(s);
+    if (search_batches(s, &batches))
+        s->memory_bytes += prefetch_bytes(&batches);
+    return STATUS_OK;
 }
 
 Status search_take(Search *s, Error *err)
 {
-    size_t numbers = s->network.graph.weight_numbers * sizeof(real);
-    Status status = network_take_weights(&s->network, err);
+    Status status = trainer_begin(s->trainer, s->pool, err);
 
-    if (status == STATUS_OK)
-        status = arena_init(&s->arena, arena_bytes(s), err);
+    if (status != STATUS_OK || order_of(s) == 0)
+        return status;
+    status = arena_init(&s->arena, arena_bytes(s), err);
     if (status != STATUS_OK)
         return status;
-    s->gradients = arena_take(&s->arena, numbers);
-    for (int i = 0; i < SIDES; i++)
-        for (uint32_t k = 0; k < s->side[i].optimizer->buffers; k++)
-            s->side[i].buffer[k] = arena_take(&s->arena, numbers);
-    s->chunk_sum = arena_take(&s->arena, chunk_sum_bytes(s));
-    s->work = arena_take(&s->arena, work_bytes(s));
-    for (int i = 0; i < SIDES; i++)
-        plan_bind(&s->side[i].plan, s->work);
+    architect_take(&s->architect, &s->arena, s->trainer->work);
+    for (int i = 0; s->spec.early_stop && i <= EARLY_LAG; i++)
+        s->ended[i] = arena_take(&s->arena, s->architect.extent * sizeof(real));
+    (void)curvature_layout(s, &s->arena);
+    set_companion(s); /* once more: now the arrays are there */
     return STATUS_OK;
 }

@@ -12,20 +12,11 @@ typedef struct Stored {
 
 static Status check_fit(const Network *n, const Dataset *d, Error *err)
 {
-    const struct {
-        const char *what;
-        uint32_t have, want;
-    } rows[] = { { "classes", n->input.classes, d->classes },
-                 { "channels", n->input.channels, d->channels },
-                 { "height", n->input.height, d->height },
-                 { "width", n->input.width, d->width } };
+    Error why = { 0 };
+    Status s =
+        dataset_fits(d, n->input.height, n->input.width, n->input.channels, n->input.classes, &why);
 
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].have != rows[i].want)
-            return error_at(err, STATUS_INVALID, "/checkpoint",
-                            "the model has %u %s, the data set %s has %u", rows[i].have,
-                            rows[i].what, d->name, rows[i].want);
-    return STATUS_OK;
+    return s == STATUS_OK ? s : error_at(err, s, "/checkpoint", "%s", error_message(&why));
 }
 
 static Status stored_open(Stored *stored, const EvaluateSpec *spec, const Dataset *dataset,

@@ -173,9 +173,11 @@ static Status run_batch(Evaluator *e, const RunContext *context, uint32_t at, ui
                         const Room *room, const atomic_int *stop, Error *err)
 {
     Plan *plan = &e->plan[count < e->batch];
-    BatchSpec batch = {
-        .split = e->split, .items = room->items, .count = count, .scratch = room->scratch
-    };
+    BatchSpec batch = { .split = e->split,
+                        .items = room->items,
+                        .count = count,
+                        .look = e->look,
+                        .scratch = room->scratch };
     Status s = STATUS_OK;
 
     for (uint32_t i = 0; i < count; i++)

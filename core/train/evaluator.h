@@ -22,6 +22,7 @@ typedef struct Evaluator {
     const Loader *loader;
     Split split;
     TestViews views;
+    ComposeLook look; /* what an audience sees; may change between runs */
     uint32_t images, batch;
     uint32_t plans;
     Plan plan[EVALUATOR_PLANS];

@@ -8,13 +8,23 @@
 #include "core/train/diverged.h"
 #include "core/train/evaluator.h"
 
+/* Whether a node normalises by what its batch is like: it then has running means. */
+static bool normalises(const Graph *graph, const Node *node)
+{
+    char counter[GRAPH_WEIGHT_NAME_MAX];
+
+    for (uint32_t i = 0; i < node->one.weights; i++)
+        if (weight_counter_name(&graph->weight[node->first_weight + i], counter))
+            return true;
+    return false;
+}
+
 Status pass_check_norms(const Plan *plan, Error *err)
 {
     for (NodeId i = 0; i < plan->graph->nodes; i++) {
         const Node *node = &plan->graph->node[i];
 
-        if (node->op != NULL && (node->op->flags & OP_COUNTS_BATCHES) != 0 &&
-            op_rows(&plan->node[node->input[0]].shapes.out) < 2)
+        if (normalises(plan->graph, node) && op_rows(&plan->node[node->input[0]].shapes.out) < 2)
             return error_at(
                 err, STATUS_INVALID, "/batch_size",
                 "a batch of %u image(s) gives the batch norm \"%s\" a single value to normalise",

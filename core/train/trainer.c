@@ -18,7 +18,7 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static Status trainer_make(const TrainSpec *spec, const Dataset *dataset, Trainer **ret, Error *err)
+Status trainer_make(const TrainSpec *spec, const Dataset *dataset, Trainer **ret, Error *err)
 {
     Trainer *t = calloc(1, sizeof *t);
     Status s;
@@ -31,6 +31,8 @@ static Status trainer_make(const TrainSpec *spec, const Dataset *dataset, Traine
     s = kernels_select(NULL, &t->kernels, err);
     if (s == STATUS_OK)
         s = trainer_plan(t, err);
+    if (s == STATUS_OK && spec->profile > 0)
+        s = profile_new(&t->network.graph, spec->profile, &t->profile, err);
     if (s != STATUS_OK)
         trainer_free(t);
     else
@@ -57,27 +59,46 @@ Status trainer_estimate(const TrainSpec *spec, const Dataset *dataset, TrainEsti
     return STATUS_OK;
 }
 
+Status trainer_print(const TrainSpec *spec, const Dataset *dataset, const Roofline *limits,
+                     FILE *out, Error *err)
+{
+    Trainer *t = NULL;
+    Status s = trainer_make(spec, dataset, &t, err);
+
+    if (s == STATUS_OK)
+        plan_print(&t->plan[0], limits, out);
+    trainer_free(t);
+    return s;
+}
+
 Status trainer_new(const TrainSpec *spec, const Dataset *dataset, Pool *pool, Trainer **ret,
                    Error *err)
 {
     Trainer *t = NULL;
     Status s = trainer_make(spec, dataset, &t, err);
 
+    if (s == STATUS_OK)
+        s = trainer_begin(t, pool, err);
+    if (s != STATUS_OK)
+        trainer_free(t);
+    else
+        *ret = t;
+    return s;
+}
+
+Status trainer_begin(Trainer *t, Pool *pool, Error *err)
+{
+    Status s = trainer_take(t, err);
+
     if (s != STATUS_OK)
         return s;
     t->pool = pool;
-    s = trainer_take(t, err);
-    if (s != STATUS_OK) {
-        trainer_free(t);
-        return s;
-    }
     /* Reads every training image of a folder set: not for an estimate. */
     loader_measure_normal(&t->loader);
     memcpy(t->network.mean, t->loader.mean, sizeof t->network.mean);
     memcpy(t->network.std, t->loader.std, sizeof t->network.std);
-    network_randomise(&t->network, spec->seed);
+    network_randomise(&t->network, t->spec.seed);
     whiten(&t->network, &t->loader, pool, t->work);
-    *ret = t;
     return STATUS_OK;
 }
 
@@ -86,12 +107,14 @@ void trainer_free(Trainer *t)
     if (t == NULL)
         return;
     arena_clear(&t->arena);
+    profile_free(t->profile);
     free(t->chunk);
     for (int split = 0; split < SPLIT_COUNT; split++)
         evaluator_clear(&t->evaluator[split]);
     for (uint32_t i = 0; i < t->plans; i++)
         plan_clear(&t->plan[i]);
     network_clear(&t->network);
+    composer_clear(&t->composer);
     loader_clear(&t->loader);
     free(t);
 }
@@ -101,17 +124,42 @@ uint64_t trainer_step(const Trainer *t)
     return t->step;
 }
 
+const Profile *trainer_profile(const Trainer *t)
+{
+    return t->profile;
+}
+
 /* --- the loop --- */
 
-static Status evaluate(Trainer *t, Split split, const atomic_int *stop, Score *ret, Error *err)
+static Status evaluate(Trainer *t, Split split, ComposeLook look, const atomic_int *stop,
+                       Score *ret, Error *err)
 {
     RunContext context = trainer_context(t);
     Error why = { 0 };
-    Status s = evaluator_run(&t->evaluator[split], &context, t->work, stop, ret, &why);
+    Status s;
+
+    t->evaluator[split].look = look;
+    s = evaluator_run(&t->evaluator[split], &context, t->work, stop, ret, &why);
 
     return s == STATUS_OK ? s
                           : error_set(err, s, "after step %llu: %s", (unsigned long long)t->step,
                                       error_message(&why));
+}
+
+/* Validation images without and with their explanations. One of the two is what the audience has
+ * seen already: it is not looked at twice. */
+static Status evaluate_looks(Trainer *t, const atomic_int *stop, EpochReport *report, Error *err)
+{
+    bool sees_images = t->spec.compose->input == COMPOSE_IMAGE;
+
+    if (sees_images)
+        report->raw = report->val;
+    else
+        report->reweighted = report->val;
+    if (!composer_can(&t->composer, LOOK_REWEIGHTED))
+        return STATUS_OK;
+    return evaluate(t, SPLIT_VAL, sees_images ? LOOK_REWEIGHTED : LOOK_RAW, stop,
+                    sees_images ? &report->reweighted : &report->raw, err);
 }
 
 /* A loss shows what the step before did, and there may be no images to evaluate: a checkpoint of
@@ -144,11 +192,15 @@ static Status end_epoch(Trainer *t, const Observer *observer, double rate, Error
     Status s;
 
     lookahead_end_epoch(t);
-    s = evaluate(t, SPLIT_VAL, observer->stop, &report.val, err);
+    s = evaluate(t, SPLIT_VAL, LOOK_TRAINED, observer->stop, &report.val, err);
     if (s == STATUS_OK)
-        s = evaluate(t, SPLIT_TEST, observer->stop, &report.test, err);
+        s = evaluate(t, SPLIT_TEST, LOOK_TRAINED, observer->stop, &report.test, err);
+    if (s == STATUS_OK && t->spec.compose != NULL)
+        s = evaluate_looks(t, observer->stop, &report, err);
     if (s == STATUS_OK)
         s = check_weights(t, err);
+    if (s == STATUS_OK && t->companion.measure != NULL)
+        s = t->companion.measure(t->companion.context, observer->stop, err);
     if (s != STATUS_OK)
         return s;
     t->sums = (PassSums){ 0 };
@@ -210,7 +262,13 @@ static Status run_steps(Trainer *t, Prefetch *batches, const Observer *observer,
         }
         if (!prefetch_next(batches, &batch))
             return error_set(err, STATUS_INTERNAL, "the batches ended before the steps");
+        profile_begin(t->profile);
+        s = t->companion.before == NULL ? STATUS_OK
+                                        : t->companion.before(t->companion.context, &batch, err);
+        if (s != STATUS_OK)
+            return s;
         s = trainer_train(t, &batch, &report, err);
+        profile_end(t->profile);
         if (s != STATUS_OK)
             return s;
         report.images_per_second = batch.count / (seconds() - began);
@@ -226,6 +284,7 @@ Status trainer_run(Trainer *t, const Observer *observer, Error *err)
     Prefetch *batches = NULL;
     Status s = t->step < t->steps ? prefetch_new(&spec, &batches, err) : STATUS_OK;
 
+    profile_limit(t->profile, t->steps - t->step);
     if (s == STATUS_OK)
         s = run_steps(t, batches, observer, err);
     prefetch_free(batches);

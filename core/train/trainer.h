@@ -10,9 +10,11 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "core/base/parallel.h"
 #include "core/base/param.h"
+#include "core/data/compose.h"
 #include "core/data/loader.h"
 
 enum { PARAM_GROUPS_MAX = 8, GROUP_MATCH_MAX = 64 };
@@ -67,10 +69,15 @@ typedef struct TrainSpec {
     double label_smoothing; /* 0..1, of the training targets; evaluation knows none */
     TestViews test_views;   /* of val and test */
     DataSpec data;
+    /* What the network's input is composed of: an audience's. NULL: the images. It and the maps
+     * that it names are borrowed until trainer_free(). */
+    const ComposeSpec *compose;
     double epochs; /* may be fractional: ceil(epochs * steps per epoch) steps */
     uint32_t batch_size;
     bool drop_last;
     uint64_t seed;
+    uint32_t profile; /* training steps whose operations are timed (trainer_profile()); 0: none. Is
+                         not part of what a checkpoint belongs to */
 } TrainSpec;
 
 /* What a job will need, known before it starts. */
@@ -111,10 +118,16 @@ typedef struct EpochReport {
     uint32_t epoch; /* 1-based: epochs done; the last may be a partial one */
     Score train;    /* running means over the epoch's batches */
     Score val, test;
+    /* Of an audience, on validation images without and with their explanations (LOOK_RAW,
+     * LOOK_REWEIGHTED of core/data/compose.h); of no images where it cannot be fed so, and for
+     * everybody else. */
+    Score raw, reweighted;
     double images_per_second;
 } EpochReport;
 
 typedef struct Trainer Trainer;
+typedef struct Profile Profile;   /* core/graph/profile.h */
+typedef struct Roofline Roofline; /* core/graph/roofline.h */
 
 typedef struct Observer {
     void *context;
@@ -134,6 +147,11 @@ typedef struct Observer {
 CHECKED Status trainer_estimate(const TrainSpec *spec, const Dataset *dataset, TrainEstimate *ret,
                                 Error *err);
 
+/* Prints the plan of a training step of a full batch (plan_print()); `limits` may be NULL. Fails as
+ * trainer_estimate(). */
+CHECKED Status trainer_print(const TrainSpec *spec, const Dataset *dataset, const Roofline *limits,
+                             FILE *out, Error *err);
+
 /* `dataset` and `pool` are borrowed until trainer_free(). Weights start as the seed says. */
 CHECKED Status trainer_new(const TrainSpec *spec, const Dataset *dataset, Pool *pool, Trainer **ret,
                            Error *err);
@@ -145,6 +163,10 @@ CHECKED Status trainer_restore(Trainer *trainer, const char *path, Error *err);
 /* Writes a checkpoint durably: weights, optimiser state, step, the epoch's running sums. */
 CHECKED Status trainer_save(Trainer *trainer, const char *path, Error *err);
 uint64_t trainer_step(const Trainer *trainer); /* steps done */
+/* Where the time of its training steps goes (core/graph/profile.h): of the first ones of a run,
+ * after PROFILE_SKIP, as many as TrainSpec.profile says or are left. Owned by the trainer; NULL
+ * where none is wanted. */
+const Profile *trainer_profile(const Trainer *trainer);
 
 /* STATUS_OK: finished. STATUS_DIVERGED: a loss, in training or evaluation, is not finite; the
  * message names the step and the first layer whose output is not. Or a weight is not, of which the

@@ -1,8 +1,9 @@
 /*
  * Checkpoints of a trainer: the network's file (core/nn/network.h) plus the optimiser's buffers
  * under "optimizer.<buffer>.<weight>", lookahead's slow weights under
- * "optimizer.lookahead.<weight>", and the position in the metadata. Nothing in it depends on time,
- * threads or attempt. Sums are written in hexadecimal, so that they come back to the last bit.
+ * "optimizer.lookahead.<weight>", what a companion adds, and the position in the metadata. Nothing
+ * in it depends on time, threads or attempt. Sums are written in hexadecimal, so that they come
+ * back to the last bit.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,38 +28,34 @@ static void add_position(const Trainer *t, NetworkMeta *meta)
     network_meta_add(meta, "optimizer", "%s", t->optimizer->described.name);
 }
 
-/* An array of the weights' size that a checkpoint holds beside the weights. */
-typedef struct State {
-    const char *name;
-    real *numbers;
-    bool (*covers)(const GraphWeight *weight); /* which weights' part of it means something */
-} State;
-
-enum { STATES_MAX = OPTIMIZER_BUFFERS_MAX + 1 };
+enum { STATES_MAX = OPTIMIZER_BUFFERS_MAX + 1 + COMPANION_STATES_MAX };
 
 static bool is_trained(const GraphWeight *weight)
 {
     return weight->spec.role == WEIGHT_TRAINED;
 }
 
-static uint32_t states(const Trainer *t, State ret[STATES_MAX])
+static uint32_t states(const Trainer *t, TrainerState ret[STATES_MAX])
 {
     uint32_t count = 0;
 
     for (; count < t->optimizer->buffers; count++)
-        ret[count] = (State){ t->optimizer->buffer_name[count], t->buffer[count], is_trained };
+        ret[count] = (TrainerState){ "optimizer", t->optimizer->buffer_name[count],
+                                     t->buffer[count], is_trained };
     if (t->slow != NULL)
-        ret[count++] = (State){ "lookahead", t->slow, lookahead_covers };
+        ret[count++] = (TrainerState){ "optimizer", "lookahead", t->slow, lookahead_covers };
+    for (uint32_t i = 0; i < t->companion.states; i++)
+        ret[count++] = t->companion.state[i];
     return count;
 }
 
-static void state_tensor_name(StateName ret, const State *state, const GraphWeight *w)
+static void state_tensor_name(StateName ret, const TrainerState *state, const GraphWeight *w)
 {
-    snprintf(ret, sizeof(StateName), "optimizer.%.20s.%s", state->name, w->name);
+    snprintf(ret, sizeof(StateName), "%.10s.%.20s.%s", state->group, state->name, w->name);
 }
 
 /* The tensors of one state; `disk` as in network_tensors(). */
-static uint32_t state_tensors(const Graph *g, const State *state, float *disk, StTensor *ret,
+static uint32_t state_tensors(const Graph *g, const TrainerState *state, float *disk, StTensor *ret,
                               StateName *names)
 {
     uint32_t count = 0;
@@ -85,7 +82,7 @@ static uint32_t state_tensors(const Graph *g, const State *state, float *disk, S
 Status trainer_save(Trainer *t, const char *path, Error *err)
 {
     const Graph *g = &t->network.graph;
-    State state[STATES_MAX];
+    TrainerState state[STATES_MAX];
     uint32_t count = network_tensor_count(&t->network), states_used = states(t, state);
     size_t state_most = (size_t)states_used * g->weights;
     StTensor *tensor = calloc(count + state_most, sizeof *tensor);
@@ -102,6 +99,8 @@ Status trainer_save(Trainer *t, const char *path, Error *err)
     }
     network_meta(&t->network, meta);
     add_position(t, meta);
+    if (t->companion.describe != NULL)
+        t->companion.describe(t->companion.context, meta);
     count = network_tensors(&t->network, disk, tensor, names);
     for (uint32_t i = 0; i < states_used; i++)
         count += state_tensors(g, &state[i], disk + (i + 1) * g->weight_numbers, tensor + count,
@@ -171,7 +170,7 @@ static Status read_position(const Trainer *t, const StFile *file, uint64_t *ret_
 }
 
 /* The stored tensor of one state and weight, of the weight's size. */
-static Status find_state(const StFile *file, const State *state, const GraphWeight *w,
+static Status find_state(const StFile *file, const TrainerState *state, const GraphWeight *w,
                          const StTensor **ret, Error *err)
 {
     StateName name;
@@ -190,7 +189,7 @@ static Status find_state(const StFile *file, const State *state, const GraphWeig
 static Status read_states(Trainer *t, const StFile *file, bool take, Error *err)
 {
     const Graph *g = &t->network.graph;
-    State state[STATES_MAX];
+    TrainerState state[STATES_MAX];
     uint32_t count = states(t, state);
 
     for (uint32_t k = 0; k < count; k++)
@@ -231,14 +230,14 @@ static Status same_model(const Trainer *t, const StFile *file, Error *err)
     network_meta(&t->network, meta);
     default_meta(t, plain);
     for (uint32_t i = 0; i < meta->count && s == STATUS_OK; i++) {
-        const char *have = safetensors_metadata(file, meta->key[i]);
+        const char *have = safetensors_metadata(file, meta->row[i].key);
 
-        if (have == NULL && strncmp(meta->key[i], "model.", 6) == 0)
-            have = plain->value[i];
-        if (have == NULL || strcmp(have, meta->value[i]) != 0)
+        if (have == NULL && strncmp(meta->row[i].key, "model.", 6) == 0)
+            have = plain->row[i].value;
+        if (have == NULL || strcmp(have, meta->row[i].value) != 0)
             s = error_set(err, STATUS_INVALID,
                           "the checkpoint's \"%s\" is \"%.40s\", this job's is \"%s\"",
-                          meta->key[i], have == NULL ? "missing" : have, meta->value[i]);
+                          meta->row[i].key, have == NULL ? "missing" : have, meta->row[i].value);
     }
     free(meta);
     return s;

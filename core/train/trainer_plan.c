@@ -97,6 +97,13 @@ static size_t weight_arrays(const Trainer *t)
     return 1 + t->optimizer->buffers + (t->spec.lookahead.every > 0);
 }
 
+/* The weights and what belongs to them; they take the place of the gradients, which do not. */
+size_t trainer_file_bytes(const Trainer *t)
+{
+    return (weight_arrays(t) + t->companion.states) * t->network.graph.weight_numbers *
+           sizeof(float);
+}
+
 /* What the model's builder found, below "/model". */
 static Status bad_model(const Error *why, Error *err)
 {
@@ -109,7 +116,7 @@ static Status bad_model(const Error *why, Error *err)
 static Status plan_network(Trainer *t, Error *err)
 {
     const Dataset *d = t->dataset;
-    ModelInput input = { d->height, d->width, d->channels, d->classes };
+    ModelInput input = { d->height, d->width, loader_channels(&t->loader), d->classes };
     Error model_error = { 0 };
     size_t whiten_bytes = 0;
     Status s;
@@ -117,9 +124,7 @@ static Status plan_network(Trainer *t, Error *err)
     if (network_init(&t->network, &t->spec.model, &input, &model_error) != STATUS_OK)
         return bad_model(&model_error, err);
     s = whiten_plan(&t->network, &t->loader, &whiten_bytes, err);
-    /* A checkpoint is put together in `work`: weights and what belongs to them but gradients. */
-    t->work_bytes =
-        larger(whiten_bytes, weight_arrays(t) * t->network.graph.weight_numbers * sizeof(float));
+    t->work_bytes = larger(whiten_bytes, trainer_file_bytes(t));
     return s == STATUS_OK ? check_groups(t, err) : s;
 }
 
@@ -127,6 +132,10 @@ Status trainer_plan(Trainer *t, Error *err)
 {
     Status s = loader_init(&t->loader, t->dataset, &t->spec.data, err);
 
+    if (s == STATUS_OK && t->spec.compose != NULL)
+        s = composer_init(&t->composer, &t->loader, t->spec.compose, err);
+    if (s == STATUS_OK && t->spec.compose != NULL)
+        loader_set_composer(&t->loader, &t->composer);
     if (s == STATUS_OK)
         s = count_steps(t, err);
     if (s == STATUS_OK)

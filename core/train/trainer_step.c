@@ -14,11 +14,11 @@ RunContext trainer_context(const Trainer *t)
                          .gradients = t->gradients,
                          .seed = t->spec.seed,
                          .step = (uint32_t)t->step,
-                         .progress = (double)epoch / t->spec.epochs };
+                         .progress = (double)epoch / t->spec.epochs,
+                         .profile = profile_running(t->profile) };
 }
 
-/* How each group moves in this step; answers the rate of those in none. */
-static double set_groups(const Trainer *t, GroupStep *group)
+double trainer_groups(const Trainer *t, GroupStep group[PARAM_GROUPS_MAX + 1])
 {
     double rate = t->spec.optimizer.value[t->optimizer->learning_rate] *
                   schedule_factor(&t->spec.schedule, t->step, t->steps, t->steps_per_epoch);
@@ -40,7 +40,7 @@ static double set_groups(const Trainer *t, GroupStep *group)
 static double update_weights(Trainer *t)
 {
     GroupStep group[PARAM_GROUPS_MAX + 1];
-    double rate = set_groups(t, group);
+    double rate = trainer_groups(t, group);
     OptimizerStep step = { .pool = t->pool,
                            .kernels = t->kernels,
                            .chunk = t->chunk,

@@ -135,7 +135,7 @@ Status whiten_plan(const Network *network, const Loader *loader, size_t *ret_byt
             continue;
         bytes = layout(&w, weight, loader, NULL);
         if (s->rank != 4 || g->node[weight->node].input[0] != network->image ||
-            s->dim[1] != network->input.channels || s->dim[2] > network->input.height ||
+            s->dim[1] != loader->dataset->channels || s->dim[2] > network->input.height ||
             s->dim[3] > network->input.width || s->dim[0] != 2 * w.d || w.d > PATCH_MAX)
             return error_at(err, STATUS_INVALID, "/model",
                             "\"%s\" cannot be whitened: it is to see the image, in patches of at "

@@ -1,5 +1,5 @@
 /*
- * One first-order DARTS step against PyTorch, by the search itself on batches made here: losses,
+ * One DARTS step of each order against PyTorch, by the search itself on batches made here: losses,
  * the gradients of the architecture, and what everything is at the end (make_search.py).
  */
 #include "tests/golden/rig.h"
@@ -11,12 +11,14 @@
 #include "core/search/searcher.h"
 #include "tests/golden/closed_form.h"
 
-static const double bound_value = 1e-5, bound_gradient = 1e-4;
+static const double bound_value = 1e-5, bound_gradient[] = { 0, 1e-4, 1e-3 }; /* by order */
+static const float momenta = 0.1f; /* their range, in the second order */
 
-static const char *const cases[] = { "search_s5", "search_s3_se_eca" };
+static const char *const cases[] = { "search_s5", "search_s3_se_eca", "search_second_s5",
+                                     "search_second_pc_darts" };
 
 typedef struct Sizes {
-    uint32_t seed, images, size, classes, every;
+    uint32_t seed, images, size, classes, every, order;
 } Sizes;
 
 static Choice choose(const void *table, const char *row)
@@ -40,29 +42,61 @@ static void set(Choice *c, const void *table, const char *name, double value)
 /* As in make_search.py. */
 static SearchSpec recipe(const StFile *file, const Sizes *s)
 {
-    SearchSpec spec = { .searcher = choose(searcher_table, "darts"),
-                        .optimizer = choose(optimizer_table, "sgd"),
-                        .schedule = choose(schedule_table, "constant"),
-                        .architecture_optimizer = choose(optimizer_table, "adam"),
-                        .data = { .val_images = s->images },
-                        .epochs = 1,
-                        .batch_size = s->images };
+    SearchSpec spec = { .train = { .optimizer = choose(optimizer_table, "sgd"),
+                                   .schedule = choose(schedule_table, "constant"),
+                                   .data = { .val_images = s->images },
+                                   .epochs = 1,
+                                   .batch_size = s->images },
+                        .architecture_optimizer = choose(optimizer_table, "adam") };
+    TrainSpec *train = &spec.train;
+    double partial;
 
-    rig_model(file, &spec.model);
-    set(&spec.optimizer, optimizer_table, "lr", 0.025);
-    set(&spec.optimizer, optimizer_table, "nesterov", 0);
-    set(&spec.optimizer, optimizer_table, "weight_decay", 3e-4);
-    set(&spec.optimizer, optimizer_table, "clip", strtod(safetensors_metadata(file, "clip"), NULL));
+    rig_model(file, &train->model);
+    partial = choice_value(model_table, &train->model, "partial");
+    spec.searcher = choose(searcher_table, partial > 1 ? "pcdarts" : "darts");
+    if (partial > 1)
+        set(&spec.searcher, searcher_table, "k", partial);
+    set(&spec.searcher, searcher_table, "order", s->order);
+    set(&train->optimizer, optimizer_table, "lr", 0.025);
+    set(&train->optimizer, optimizer_table, "nesterov", 0);
+    set(&train->optimizer, optimizer_table, "weight_decay", 3e-4);
+    set(&train->optimizer, optimizer_table, "clip",
+        strtod(safetensors_metadata(file, "clip"), NULL));
     set(&spec.architecture_optimizer, optimizer_table, "lr", 3e-4);
     set(&spec.architecture_optimizer, optimizer_table, "beta1", 0.5);
     set(&spec.architecture_optimizer, optimizer_table, "weight_decay", 1e-3);
     return spec;
 }
 
+/* The momenta of the second order are closed forms; otherwise optimisers are as they begin. */
+static void fill_momenta(const Search *search, const Sizes *s)
+{
+    const Trainer *t = search->trainer;
+    const Architect *a = &search->architect;
+
+    memset(t->buffer[0], 0, t->network.graph.weight_numbers * sizeof *t->buffer[0]);
+    for (uint32_t i = 0; i < a->optimizer->buffers; i++)
+        memset(a->buffer[i], 0, a->extent * sizeof *a->buffer[i]);
+    for (uint32_t i = 0; i < t->network.graph.weights && s->order == 2; i++) {
+        const GraphWeight *w = &t->network.graph.weight[i];
+        float *disk = malloc(w->count * sizeof *disk);
+        char name[128];
+
+        assert_non_null(disk);
+        snprintf(name, sizeof name, "momentum/%s", w->name);
+        closed_form(s->seed, name, w->count, 0, momenta, disk);
+        if (w->spec.role == WEIGHT_TRAINED)
+            weight_from_disk(w, disk, t->buffer[0] + w->offset);
+        free(disk);
+    }
+}
+
 static void fill_weights(const Search *search, uint32_t seed)
 {
-    for (uint32_t i = 0; i < search->network.graph.weights; i++) {
-        const GraphWeight *w = &search->network.graph.weight[i];
+    const Network *n = &search->trainer->network;
+
+    for (uint32_t i = 0; i < n->graph.weights; i++) {
+        const GraphWeight *w = &n->graph.weight[i];
         float *disk = malloc(w->count * sizeof *disk), offset, scale;
         uint64_t dim[SHAPE_RANK_MAX];
 
@@ -71,7 +105,7 @@ static void fill_weights(const Search *search, uint32_t seed)
             dim[d] = w->spec.shape.dim[d];
         closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
         closed_form(seed, w->name, w->count, offset, scale, disk);
-        weight_from_disk(w, disk, search->network.weights + w->offset);
+        weight_from_disk(w, disk, n->weights + w->offset);
         free(disk);
     }
 }
@@ -114,10 +148,11 @@ static void batch_free(const Batch *batch)
 static uint32_t weights_close(const Search *search, const StFile *file, const real *numbers,
                               const char *prefix, unsigned roles, uint32_t every, double bound)
 {
+    const Graph *g = &search->trainer->network.graph;
     uint32_t seen = 0;
 
-    for (uint32_t i = 0; i < search->network.graph.weights; i++) {
-        const GraphWeight *w = &search->network.graph.weight[i];
+    for (uint32_t i = 0; i < g->weights; i++) {
+        const GraphWeight *w = &g->weight[i];
         uint32_t step = w->count > 1000 ? every : 1;
         size_t count = (w->count + step - 1) / step;
         real *got = malloc(w->count * sizeof *got);
@@ -135,37 +170,31 @@ static uint32_t weights_close(const Search *search, const StFile *file, const re
     return seen;
 }
 
-static void loss_close(const StFile *file, const char *name, const PassSums *sums)
-{
-    rig_loss_close(name, sums->loss / (double)sums->images, *golden_array(file, name, 1),
-                   bound_value);
-}
-
 static void step_agrees(Search *search, const StFile *file, const Sizes *s, const Kernels *kernels)
 {
     const Batch batch[SIDES] = { batch_of(s, SIDE_ARCHITECTURE), batch_of(s, SIDE_WEIGHTS) };
-    SearchStep step;
+    const Network *n = &search->trainer->network;
+    StepReport report;
+    PassSums val;
     Error err = { 0 };
 
-    search->kernels = kernels;
-    for (int side = 0; side < SIDES; side++) /* optimisers as they begin */
-        for (uint32_t k = 0; k < search->side[side].optimizer->buffers; k++)
-            memset(search->side[side].buffer[k], 0,
-                   search->network.graph.weight_numbers * sizeof(real));
+    search->trainer->kernels = kernels;
+    search->trainer->step = 0;
+    fill_momenta(search, s);
     fill_weights(search, s->seed);
-    rig_ok(
-        search_gradients(search, SIDE_ARCHITECTURE, &batch[SIDE_ARCHITECTURE], &step.side[0], &err),
-        &err);
-    assert_int_equal(weights_close(search, file, search->gradients, "val/", GRADIENT_ARCHITECTURE,
-                                   s->every, bound_gradient),
-                     2);
+    rig_ok(search->searcher->step(search, batch, &val, &err), &err);
+    assert_int_equal(weights_close(search, file, search->trainer->gradients, "val/",
+                                   GRADIENT_ARCHITECTURE, s->every, bound_gradient[s->order]),
+                     choice_value(model_table, &n->model, "partial") > 1 ? 4 : 2);
     fill_weights(search, s->seed);
-    rig_ok(search->searcher->step(search, batch, &step, &err), &err);
-    loss_close(file, "val/loss", &step.side[SIDE_ARCHITECTURE]);
-    loss_close(file, "train/loss", &step.side[SIDE_WEIGHTS]);
-    assert_true(step.learning_rate == 0.025);
-    (void)weights_close(search, file, search->network.weights, "end/",
-                        GRADIENT_TRAINED | GRADIENT_ARCHITECTURE, s->every, bound_value);
+    rig_ok(search_move(search, batch, &val, &err), &err);
+    rig_ok(trainer_train(search->trainer, &batch[SIDE_WEIGHTS], &report, &err), &err);
+    rig_loss_close("val/loss", val.loss / (double)val.images, *golden_array(file, "val/loss", 1),
+                   bound_value);
+    rig_loss_close("train/loss", report.loss, *golden_array(file, "train/loss", 1), bound_value);
+    assert_true(report.learning_rate == 0.025);
+    (void)weights_close(search, file, n->weights, "end/", GRADIENT_TRAINED | GRADIENT_ARCHITECTURE,
+                        s->every, bound_value);
     for (int side = 0; side < SIDES; side++)
         batch_free(&batch[side]);
 }
@@ -174,9 +203,9 @@ static void a_step_is_pytorchs(void **state)
 {
     static const char *const classes[10];
     StFile *file = golden_open(*state);
-    Sizes s = { golden_number(file, "seed"), golden_number(file, "images"),
-                golden_number(file, "size"), golden_number(file, "classes"),
-                golden_number(file, "every") };
+    Sizes s = { golden_number(file, "seed"),  golden_number(file, "images"),
+                golden_number(file, "size"),  golden_number(file, "classes"),
+                golden_number(file, "every"), golden_number(file, "order") };
     uint8_t *pixels = calloc(2 * (size_t)s.images, (size_t)s.size * s.size * 3);
     uint16_t *labels = calloc(2 * (size_t)s.images, sizeof *labels);
     /* The batches do not come from it: only its sizes count. */
