@@ -38,7 +38,9 @@ typedef struct Mix {
 /* value: the row's parameters, in table order. */
 typedef struct Augmentation {
     Described described;
-    /* One image of bytes [H,W,C] to another of the same size; `in` and `out` do not overlap. */
+    /* One image of bytes [H,W,C] to another of the same size; `in` and `out` do not overlap. Moves
+     * pixels about or leaves zeros, and does nothing else to them: an image's maps are moved by it,
+     * too, as pixels of as many bytes as they take (core/data/compose.h). */
     void (*pixels)(const double *value, ImageDraw *draw, ImageSize size, const uint8_t *in,
                    uint8_t *out);
     /* One normalised image [H,W,C], in place. */

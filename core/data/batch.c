@@ -4,6 +4,9 @@
  * stream - and laid into its lane of its block. So every image stands alone: no order, no second
  * buffer of a batch, and mixing costs what the images cost again.
  *
+ * With a composer its maps go the same way as the bytes do, as pixels of more bytes and with the
+ * same draws; what the two make together is what the `normal` stages and mixing see.
+ *
  * Work is cut into at most STRIPS units of neighbouring images, which share blocks and with them
  * cache lines; each has scratch memory of its own.
  */
@@ -11,6 +14,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/shape.h"
+#include "core/data/compose.h"
 #include "core/data/geometry.h"
 #include "core/data/loader.h"
 #include "core/data/mix.h"
@@ -22,39 +26,25 @@ typedef struct BatchWork {
     const BatchSpec *spec;
     float *images, *targets;
     uint16_t *labels;
-    ImageSize size;
-    size_t numbers; /* of one image */
+    const Composer *composer; /* NULL: the image is the input */
+    ImageSize image, size;    /* of an image, of an input */
+    size_t numbers;           /* of one input */
     bool mixed;
     Mix mix;
     uint32_t *partner; /* [count] positions in the batch, if mixed */
     char *rooms;       /* one Room a strip */
+    size_t room_bytes;
 } BatchWork;
 
 /* A strip's scratch memory: images on their way. */
 typedef struct Room {
     uint8_t *bytes[2];
     float *image, *partner;
+    /* With a composer: */
+    float *plain;     /* the image by itself */
+    uint8_t *maps[2]; /* at the image's size */
+    void *scratch;
 } Room;
-
-static size_t room_bytes(size_t numbers)
-{
-    return 2 * arena_round(numbers) + 2 * arena_round(numbers * sizeof(float));
-}
-
-static Room room_of(const BatchWork *work, size_t strip)
-{
-    char *at = work->rooms + strip * room_bytes(work->numbers);
-    size_t bytes = arena_round(work->numbers), floats = arena_round(work->numbers * sizeof(float));
-
-    return (Room){ .bytes = { (uint8_t *)at, (uint8_t *)at + bytes },
-                   .image = (float *)(at + 2 * bytes),
-                   .partner = (float *)(at + 2 * bytes + floats) };
-}
-
-static uint32_t strips_of(uint32_t count)
-{
-    return count < STRIPS ? count : STRIPS;
-}
 
 static ImageSize image_size(const Loader *loader)
 {
@@ -62,21 +52,70 @@ static ImageSize image_size(const Loader *loader)
                         loader->dataset->channels };
 }
 
-size_t loader_scratch_bytes(const Loader *loader, uint32_t count)
+static size_t numbers_of(ImageSize size)
+{
+    return (size_t)size.height * size.width * size.channels;
+}
+
+static ImageSize input_size(const Loader *loader)
 {
     ImageSize size = image_size(loader);
 
+    size.channels = loader_channels(loader);
+    return size;
+}
+
+/* Answers the bytes of a strip's room; `memory` and `ret` may be NULL. */
+static size_t room_layout(const Loader *loader, char *memory, Room *ret)
+{
+    const Composer *composer = loader->composer;
+    size_t image = numbers_of(image_size(loader));
+    size_t input = numbers_of(input_size(loader)) * sizeof(float);
+    size_t maps = composer == NULL ? 0 : composer_map_numbers(composer) * sizeof(float);
+    size_t sizes[] = { image,
+                       image,
+                       input,
+                       input,
+                       composer == NULL ? 0 : image * sizeof(float),
+                       maps,
+                       maps,
+                       composer == NULL ? 0 : composer_scratch_bytes(composer) };
+    char *at[sizeof sizes / sizeof *sizes];
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        at[i] = memory == NULL ? NULL : memory + bytes;
+        bytes += arena_round(sizes[i]);
+    }
+    if (ret != NULL)
+        *ret = (Room){ .bytes = { (uint8_t *)at[0], (uint8_t *)at[1] },
+                       .image = (float *)at[2],
+                       .partner = (float *)at[3],
+                       .plain = (float *)at[4],
+                       .maps = { (uint8_t *)at[5], (uint8_t *)at[6] },
+                       .scratch = at[7] };
+    return bytes;
+}
+
+static uint32_t strips_of(uint32_t count)
+{
+    return count < STRIPS ? count : STRIPS;
+}
+
+size_t loader_scratch_bytes(const Loader *loader, uint32_t count)
+{
     return arena_round(count * sizeof(uint32_t)) +
-           strips_of(count) * room_bytes((size_t)size.height * size.width * size.channels);
+           strips_of(count) * room_layout(loader, NULL, NULL);
 }
 
 /* A step of bytes goes from where they are to the room where they are not. */
-static uint8_t *other(const Room *room, const uint8_t *in)
+static uint8_t *other(uint8_t *const room[2], const uint8_t *in)
 {
-    return room->bytes[in == room->bytes[0]];
+    return room[in == room[0]];
 }
 
-static const uint8_t *look(const View *view, ImageSize size, const Room *room, const uint8_t *in)
+static const uint8_t *look(const View *view, ImageSize size, uint8_t *const room[2],
+                           const uint8_t *in)
 {
     if (view->shift_x != 0 || view->shift_y != 0) {
         image_shift(size, view->shift_y, view->shift_x, in, other(room, in));
@@ -89,27 +128,56 @@ static const uint8_t *look(const View *view, ImageSize size, const Room *room, c
     return in;
 }
 
-/* Image `at` of the batch, without mixing. */
-static void make_image(const BatchWork *work, uint32_t at, const Room *room, float *ret)
+/* The `pixels` stages and the view, of pixels of size.channels bytes. */
+static const uint8_t *move(const BatchSpec *spec, ImageDraw *draw, ImageSize size,
+                           uint8_t *const room[2], const uint8_t *in)
 {
-    const BatchSpec *spec = work->spec;
-    uint32_t item = spec->items[at];
-    ImageDraw draw = { .rng = rng_at(spec->seed, RNG_AUGMENT, spec->epoch, item),
-                       .seed = spec->seed,
-                       .epoch = spec->epoch,
-                       .image = item };
-    const uint8_t *in = loader_pixels(work->loader, spec->split, item);
-
     for (uint32_t i = 0; i < spec->augments; i++) {
         const Choice *choice = &spec->augment[i];
         const Augmentation *row = augmentation_table[choice->row];
 
         if (row->pixels != NULL) {
-            row->pixels(choice->value, &draw, work->size, in, other(room, in));
+            row->pixels(choice->value, draw, size, in, other(room, in));
             in = other(room, in);
         }
     }
-    loader_normalise(work->loader, look(&spec->view, work->size, room, in), ret);
+    return look(&spec->view, size, room, in);
+}
+
+/* The image's maps, moved as the image is: `draw` is as it was in front of that. */
+static const float *move_maps(const BatchWork *work, uint32_t item, ImageDraw draw,
+                              const Room *room)
+{
+    const Composer *c = work->composer;
+    ImageSize size = work->image;
+
+    size.channels =
+        (uint32_t)(composer_map_numbers(c) / ((size_t)size.height * size.width) * sizeof(float));
+    composer_maps(c, work->spec->split, item, room->scratch, (float *)room->maps[0]);
+    return (const float *)move(work->spec, &draw, size, room->maps, room->maps[0]);
+}
+
+/* Image `at` of the batch, without mixing. */
+static void make_image(const BatchWork *work, uint32_t at, const Room *room, float *ret)
+{
+    const BatchSpec *spec = work->spec;
+    const Composer *composer = work->composer;
+    uint32_t item = spec->items[at];
+    ImageDraw draw = { .rng = rng_at(spec->seed, RNG_AUGMENT, spec->epoch, item),
+                       .seed = spec->seed,
+                       .epoch = spec->epoch,
+                       .image = item };
+    const ImageDraw before = draw;
+    const uint8_t *in = loader_pixels(work->loader, spec->split, item);
+
+    in = move(spec, &draw, work->image, room->bytes, in);
+    loader_normalise(work->loader, in, composer == NULL ? ret : room->plain);
+    if (composer != NULL)
+        composer_join(composer, (ComposeLook)spec->look, room->plain,
+                      composer_needs_maps(composer, (ComposeLook)spec->look)
+                          ? move_maps(work, item, before, room)
+                          : NULL,
+                      ret);
     for (uint32_t i = 0; i < spec->augments; i++) {
         const Choice *choice = &spec->augment[i];
         const Augmentation *row = augmentation_table[choice->row];
@@ -156,11 +224,12 @@ static void batch_strip(void *context, size_t strip)
 {
     const BatchWork *work = context;
     const BatchSpec *spec = work->spec;
-    Room room = room_of(work, strip);
     uint32_t strips = strips_of(spec->count);
     uint32_t from = (uint32_t)((uint64_t)spec->count * strip / strips);
     uint32_t to = (uint32_t)((uint64_t)spec->count * (strip + 1) / strips);
+    Room room;
 
+    (void)room_layout(work->loader, work->rooms + strip * work->room_bytes, &room);
     for (uint32_t at = from; at < to; at++) {
         make_image(work, at, &room, room.image);
         if (work->mixed) {
@@ -183,13 +252,16 @@ void loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch, floa
                        .images = ret_images,
                        .targets = ret_targets,
                        .labels = ret_labels,
-                       .size = image_size(loader),
+                       .composer = loader->composer,
+                       .image = image_size(loader),
+                       .size = input_size(loader),
                        .partner = batch->scratch,
                        .rooms =
                            (char *)batch->scratch + arena_round(batch->count * sizeof(uint32_t)) };
 
     assert(batch->split < SPLIT_COUNT && batch->scratch != NULL);
-    work.numbers = (size_t)work.size.height * work.size.width * work.size.channels;
+    work.numbers = numbers_of(work.size);
+    work.room_bytes = room_layout(loader, NULL, NULL);
     work.mixed = mix_draw(batch->augment, batch->augments, batch->seed, batch->step, work.size,
                           batch->count, &work.mix, work.partner);
     if (pool != NULL) {

@@ -126,6 +126,24 @@ void dataset_statistics(const Dataset *dataset, const uint32_t *positions, uint3
     }
 }
 
+Status dataset_fits(const Dataset *d, uint32_t height, uint32_t width, uint32_t channels,
+                    uint32_t classes, Error *err)
+{
+    const struct {
+        const char *what;
+        uint32_t have, want;
+    } rows[] = { { "classes", classes, d->classes },
+                 { "channels", channels, d->channels },
+                 { "height", height, d->height },
+                 { "width", width, d->width } };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].have != rows[i].want)
+            return error_set(err, STATUS_INVALID, "the model has %u %s, the data set %s has %u",
+                             rows[i].have, rows[i].what, d->name, rows[i].want);
+    return STATUS_OK;
+}
+
 void dataset_free(Dataset *dataset)
 {
     if (dataset == NULL)

@@ -81,5 +81,9 @@ CHECKED Status dataset_open(const char *name, const char *path, const DatasetOpt
 void dataset_statistics(const Dataset *dataset, const uint32_t *positions, uint32_t count,
                         float *ret_mean, float *ret_std);
 
+/* STATUS_INVALID unless a network of these sizes is one for these images; says what differs. */
+CHECKED Status dataset_fits(const Dataset *dataset, uint32_t height, uint32_t width,
+                            uint32_t channels, uint32_t classes, Error *err);
+
 /* NULL is fine. */
 void dataset_free(Dataset *dataset);

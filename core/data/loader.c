@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/base/rng.h"
+#include "core/data/compose.h"
 
 const char *const split_names[SPLIT_COUNT + 1] = { "train", "val", "test", NULL };
 
@@ -92,6 +93,9 @@ Status loader_init(Loader *loader, const Dataset *dataset, const DataSpec *spec,
     for (uint32_t i = 0; i < test; i++)
         made.index[SPLIT_TEST][i] = i;
     free(order);
+    for (int c = 0; c < DATASET_CHANNELS_MAX; c++)
+        made.std[c] =
+            1; /* also of channels that the images do not have, but a composed input may */
     loader_set_normal(&made, dataset->mean, dataset->std);
     *loader = made;
     return STATUS_OK;
@@ -123,6 +127,16 @@ void loader_measure_normal(Loader *loader)
         return;
     dataset_statistics(loader->dataset, loader->index[SPLIT_TRAIN], images, mean, std);
     loader_set_normal(loader, mean, std);
+}
+
+void loader_set_composer(Loader *loader, const Composer *composer)
+{
+    loader->composer = composer;
+}
+
+uint32_t loader_channels(const Loader *loader)
+{
+    return loader->composer != NULL ? loader->composer->channels : loader->dataset->channels;
 }
 
 static size_t position(const Loader *loader, Split split, uint32_t item)

@@ -17,6 +17,8 @@
 #include "core/base/param.h"
 #include "core/data/dataset.h"
 
+typedef struct Composer Composer; /* core/data/compose.h */
+
 typedef enum Split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT } Split;
 
 /* "train", "val", "test". */
@@ -41,6 +43,7 @@ typedef struct Loader {
     uint32_t *index[SPLIT_COUNT];
     float mean[DATASET_CHANNELS_MAX], std[DATASET_CHANNELS_MAX]; /* of pixels scaled to 0..1 */
     float normal[DATASET_CHANNELS_MAX][256];                     /* byte -> (byte/255 - mean)/std */
+    const Composer *composer; /* borrowed; what batches are composed by, or NULL */
 } Loader;
 
 /*
@@ -57,6 +60,11 @@ void loader_clear(Loader *loader);
 void loader_measure_normal(Loader *loader);
 /* Normalises with a checkpoint's own `mean` and `std` [channels] from now on; std > 0. */
 void loader_set_normal(Loader *loader, const float *mean, const float *std);
+
+/* From now on batches hold composed inputs (NULL: images again). */
+void loader_set_composer(Loader *loader, const Composer *composer);
+/* The channels of what loader_batch() writes: the data set's own, or the composer's. */
+uint32_t loader_channels(const Loader *loader);
 
 /* How each image is looked at, for averaging over views of it: moved, then mirrored. Pixels that
  * move in are reflected at the border (without repeating the border itself). */
@@ -76,6 +84,7 @@ typedef struct BatchSpec {
     uint32_t step;          /* keys the mixing; unused where no row mixes */
     double label_smoothing; /* 0..1, of ret_targets */
     View view;              /* of the bytes as augmented; zeros: as they are */
+    uint32_t look;          /* a ComposeLook, where the loader has a composer; else unused */
     void *scratch; /* loader_scratch_bytes(), aligned to 64, for one call at a time; what it holds
                       does not matter */
 } BatchSpec;
@@ -85,9 +94,10 @@ size_t loader_scratch_bytes(const Loader *loader, uint32_t count);
 
 /*
  * Writes `count` images to ret_images in the blocked layout [block][H][W][n][C]
- * (core/base/shape.h), their own labels to ret_labels [count], and what a network is to answer to
- * ret_targets [count, classes] (NULL: not wanted): with e = label_smoothing, one-hot * (1 - e) +
- * e / classes, mixed as the images are; a row sums to 1. `pool` NULL: the calling thread alone.
+ * (core/base/shape.h; C is loader_channels()), their own labels to ret_labels [count], and what a
+ * network is to answer to ret_targets [count, classes] (NULL: not wanted): with e =
+ * label_smoothing, one-hot * (1 - e) + e / classes, mixed as the images are; a row sums to 1.
+ * `pool` NULL: the calling thread alone.
  */
 void loader_batch(const Loader *loader, Pool *pool, const BatchSpec *batch, float *ret_images,
                   uint16_t *ret_labels, float *ret_targets);

@@ -115,7 +115,8 @@ static Sizes sizes_of(const PrefetchSpec *spec)
     uint32_t images = spec->loader->images[spec->split];
     uint32_t count = images < spec->batch_size ? images : spec->batch_size;
     Sizes sizes = {
-        .images = arena_round((size_t)count * d->height * d->width * d->channels * sizeof(float)),
+        .images = arena_round((size_t)count * d->height * d->width * loader_channels(spec->loader) *
+                              sizeof(float)),
         .labels = arena_round(count * sizeof(uint16_t)),
         .targets = arena_round((size_t)count * d->classes * sizeof(float)),
         .order = arena_round(images * sizeof(uint32_t)),

@@ -10,27 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/explain/cam_table.h"
 #include "core/graph/run.h"
 #include "core/nn/network.h"
-
-#define X(name) extern const Cam cam_##name;
-CAM_TABLE(X)
-#undef X
-
-const Cam *const cam_table[] = {
-#define X(name) &cam_##name,
-    CAM_TABLE(X)
-#undef X
-        NULL,
-};
 
 struct Explainer {
     Network network;
     Pool *pool; /* borrowed */
     const Kernels *kernels;
     LayerInfo *layer; /* [network.graph.layers] */
-    NodeId planned;   /* the layer that `plan` is for, or NODE_NONE */
+    CamHead head;
+    real *head_weights; /* of one class */
+    NodeId planned;     /* the layer that `plan` is for, or NODE_NONE */
     Plan plan;
     Arena arena; /* the plan's memory */
 };
@@ -58,8 +48,11 @@ Status explainer_open(const char *checkpoint_path, Pool *pool, Explainer **ret, 
         s = network_read(&e->network, file, err);
     safetensors_close(file);
     if (s == STATUS_OK) {
+        e->head = cam_head(&e->network);
         e->layer = calloc(e->network.graph.layers, sizeof *e->layer);
-        if (e->layer == NULL)
+        if (e->head.layer != NODE_NONE)
+            e->head_weights = calloc(e->head.weight->count, sizeof *e->head_weights);
+        if (e->layer == NULL || (e->head.layer != NODE_NONE && e->head_weights == NULL))
             s = error_set(err, STATUS_NO_MEMORY, "cannot allocate an explainer");
     }
     for (uint32_t i = 0; s == STATUS_OK && i < e->network.graph.layers; i++) {
@@ -80,6 +73,7 @@ void explainer_free(Explainer *e)
         return;
     plan_clear(&e->plan);
     arena_clear(&e->arena);
+    free(e->head_weights);
     free(e->layer);
     network_clear(&e->network);
     free(e);
@@ -127,10 +121,8 @@ static Status plan_layer(Explainer *e, NodeId layer, Error *err)
     s = plan_init(&plan, &e->network.graph, &spec, err);
     if (s != STATUS_OK)
         return s;
-    if (!plan.node[layer].wants)
-        s = error_at(err, STATUS_INVALID, "/layer",
-                     "the class scores do not depend on that layer: it has no heat map");
-    else
+    s = cam_check_gradient(&plan, err);
+    if (s == STATUS_OK)
         s = arena_init(&arena, plan.bytes, err);
     if (s != STATUS_OK) {
         plan_clear(&plan);
@@ -143,30 +135,6 @@ static Status plan_layer(Explainer *e, NodeId layer, Error *err)
     e->planned = layer;
     plan_bind(&e->plan, e->arena.base);
     return STATUS_OK;
-}
-
-static Status find_layer(const Explainer *e, const char *name, NodeId *ret, Error *err)
-{
-    const Graph *g = &e->network.graph;
-    NodeId node = graph_find_layer(g, name);
-    char names[ERROR_MESSAGE_MAX] = "";
-
-    if (node != NODE_NONE && graph_shape(g, node, 1).rank == 4) {
-        *ret = node;
-        return STATUS_OK;
-    }
-    for (uint32_t i = 0; i < g->layers;
-         i++) { /* the top-level ones: the message has room for those */
-        size_t used = strlen(names);
-
-        if (strchr(g->layer[i].name, '.') == NULL &&
-            graph_shape(g, g->layer[i].node, 1).rank == 4 && used < sizeof names - GRAPH_NAME_MAX)
-            snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "",
-                     g->layer[i].name);
-    }
-    return error_at(err, STATUS_INVALID, "/layer",
-                    "no layer \"%.40s\" with pixels; there are %.140s and modules inside them",
-                    name, names);
 }
 
 /* Softmax probability of class k, 0 where the logits do not give one; the largest logit's index. */
@@ -198,14 +166,30 @@ static bool finish_map(const MapRequest *request, size_t count, float *values)
     return empty;
 }
 
+/* The class's gradient or its weights: what the method needs. */
+static void prepare(Explainer *e, const RunContext *context, const Cam *cam, uint32_t class_index)
+{
+    Tensor seed;
+
+    if ((cam->needs & CAM_HEAD) != 0)
+        cam_head_weights(&e->head, e->network.weights, class_index, e->head_weights);
+    if ((cam->needs & CAM_GRADIENT) == 0)
+        return;
+    seed = plan_gradient(&e->plan, e->network.logits);
+    memset(seed.data, 0, shape_count(&seed.shape) * sizeof *seed.data);
+    seed.data[class_index] = 1;
+    run_backward(&e->plan, context);
+}
+
 Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Error *err)
 {
     uint32_t classes = explainer_classes(e);
     RunContext context = { .pool = e->pool, .kernels = e->kernels, .weights = e->network.weights };
-    Tensor image, logits, seed, layer;
+    const Cam *cam = cam_table[request->cam];
+    Tensor image, logits, layer;
     HeatMap map = { 0 };
-    NodeId node = e->network.map;
-    Status s = request->layer == NULL ? STATUS_OK : find_layer(e, request->layer, &node, err);
+    NodeId node;
+    Status s = cam_find_layer(&e->network, request->layer, cam, &node, err);
 
     if (s == STATUS_OK && request->class_index >= (int64_t)classes)
         s = error_at(err, STATUS_INVALID, "/class", "must be below %u, the number of classes",
@@ -221,10 +205,7 @@ Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Erro
     probability(logits.data, classes, 0, &map.predicted);
     map.class_index = request->class_index < 0 ? map.predicted : (uint32_t)request->class_index;
     map.score = probability(logits.data, classes, map.class_index, &map.predicted);
-    seed = plan_gradient(&e->plan, e->network.logits);
-    memset(seed.data, 0, classes * sizeof *seed.data);
-    seed.data[map.class_index] = 1;
-    run_backward(&e->plan, &context);
+    prepare(e, &context, cam, map.class_index);
 
     layer = plan_tensor(&e->plan, node);
     map.height = layer.shape.dim[1];
@@ -232,8 +213,13 @@ Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Erro
     map.values = calloc((size_t)map.height * map.width, sizeof *map.values);
     if (map.values == NULL)
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate a heat map");
-    cam_table[request->cam]->compute(map.height, map.width, layer.shape.dim[3], layer.data,
-                                     plan_gradient(&e->plan, node).data, map.values);
+    cam->compute(&(CamInput){ .height = map.height,
+                              .width = map.width,
+                              .channels = layer.shape.dim[3],
+                              .activation = layer.data,
+                              .gradient = plan_gradient(&e->plan, node).data,
+                              .head = e->head_weights },
+                 map.values);
     map.empty = finish_map(request, (size_t)map.height * map.width, map.values);
     *ret = map;
     return STATUS_OK;

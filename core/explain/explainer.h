@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "core/base/parallel.h"
-#include "core/base/param.h"
 #include "core/base/shape.h"
+#include "core/explain/cam.h"
 
 enum { LAYER_NAME_MAX = 64 };
 
@@ -21,22 +21,9 @@ typedef struct LayerInfo {
     Shape output;     /* for one image: [1,H,W,C] or [1,C] */
 } LayerInfo;
 
-/* A heat-map method: one file `cam_x.c` and one row in meson.build. */
-typedef struct Cam {
-    Described described;
-    /*
-     * activation, gradient: [h,w,c] of one image; gradient is d logit_class / d activation.
-     * Writes the map [h,w], before the ReLU.
-     */
-    void (*compute)(uint32_t h, uint32_t w, uint32_t c, const float *activation,
-                    const float *gradient, float *ret);
-} Cam;
-
-extern const Cam *const cam_table[]; /* NULL-terminated */
-
 typedef struct MapRequest {
     const float *image;  /* normalised [H,W,C] */
-    const char *layer;   /* NULL: the model's default (layer3 for ResNet-18) */
+    const char *layer;   /* NULL: the model's default (layer3 for ResNet-18); CAM's is the last */
     uint32_t cam;        /* row of cam_table */
     int64_t class_index; /* negative: the predicted one */
     bool signed_map;     /* leave out the ReLU */

@@ -20,7 +20,7 @@ static void require(int holds, const char *what)
 
 static size_t data_bytes(const StTensor *tensor)
 {
-    return tensor->count * (tensor->dtype == ST_F32 ? 4 : 8);
+    return tensor->count * (tensor->dtype == ST_F16 ? 2 : tensor->dtype == ST_F32 ? 4 : 8);
 }
 
 static void write_and_read_again(const StFile *file)
