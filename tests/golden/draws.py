@@ -2,6 +2,7 @@
 import math
 
 RNG_OPERATION = 7
+RNG_ATTACK = 10
 MASK = 0xFFFFFFFF
 
 
@@ -18,9 +19,9 @@ def philox(counter, key):
 class Stream:
     """What one node of a graph draws for one image of the batch, in order."""
 
-    def __init__(self, seed, node, step, image):
+    def __init__(self, seed, node, step, image, purpose=RNG_OPERATION):
         self.key = seed & MASK, seed >> 32
-        self.counter = [0, image, step, RNG_OPERATION | node << 8]
+        self.counter = [0, image, step, purpose | node << 8]
         self.words = []
 
     def word(self):

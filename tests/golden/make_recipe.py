@@ -22,9 +22,9 @@ AGREEMENT, NO_JUMP = 1e-5, 3e-4
 SHAKEN, RUNS = 1.5e-7, 8  # relative; how often
 
 
-def factor(step):
-    start, peak, final = 0.2, 0.23 * STEPS, 0.07
-    return start + (1 - start) * step / peak if step < peak else 1 + (final - 1) * (step - peak) / (STEPS - peak)
+def factor(step, steps=STEPS):
+    start, peak, final = 0.2, 0.23 * steps, 0.07
+    return start + (1 - start) * step / peak if step < peak else 1 + (final - 1) * (step - peak) / (steps - peak)
 
 
 def floats(model):
