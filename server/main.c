@@ -16,6 +16,7 @@
 #include "core/base/build.h"
 #include "core/kernels/kernels.h"
 #include "server/api/api.h"
+#include "server/client/plan.h"
 #include "server/client/run.h"
 #include "server/config/config.h"
 #include "server/config/log.h"
@@ -39,6 +40,7 @@ static int usage(FILE *out)
 {
     fputs("usage: leased serve [SETTING...]   answer HTTP, run jobs\n"
           "       leased run JOB.json         submit a job, follow it, end as it ended\n"
+          "       leased plan JOB.json        what it would need and do; queues nothing\n"
           "       leased --version\n"
           "       leased --help\n"
           "settings of serve; the flag wins over the environment, the environment over the file:\n",
@@ -79,7 +81,13 @@ static Status start(Daemon *d, const Config *config, HttpListener listener, Erro
         close(listener.fd);
         return s;
     }
-    d->api = (Api){ d->queue, d->maps, &d->router, build_version, build_id, store_now_ms() };
+    d->api = (Api){ .queue = d->queue,
+                    .maps = d->maps,
+                    .router = &d->router,
+                    .version = build_version,
+                    .build = build_id,
+                    .started_ms = store_now_ms() };
+    submits_init(&d->api.submits);
     router_init(&d->router, api_routes, &d->api, web_files);
     return http_start(&d->router, listener, &d->http, err);
 }
@@ -97,6 +105,8 @@ static bool stop(Daemon *d)
     }
     maps_free(d->maps);
     http_stop(d->http);
+    if (d->http != NULL)
+        submits_clear(&d->api.submits);
     queue_free(d->queue);
     store_close(d->store);
     if (datasets_reading(d->datasets))
@@ -212,6 +222,8 @@ int main(int argc, char **argv, char **environment)
     }
     if (strcmp(command, "run") == 0)
         return client_run(argc - 2, argv + 2);
+    if (strcmp(command, "plan") == 0)
+        return client_plan(argc - 2, argv + 2);
     if (strcmp(command, "--version") == 0) {
         printf("leased %s (build %s)\n", build_version, build_id);
         return EXIT_SUCCESS;

@@ -12,11 +12,16 @@
 
 typedef struct MapQuery {
     char layer[LAYER_NAME_MAX], method[32], epoch[16];
+    uint32_t model;
     OptionalUint class_index;
     double blend;
     uint32_t scale, colormap, split;
     bool signed_map;
 } MapQuery;
+
+/* Of a `lease`; the first is the default, of any other job the only network. */
+static const char *const models[] = { "explainer", "audience", NULL };
+static const char *const parts[] = { "", "audience" };
 
 static const Field map_fields[] = {
     FIELD_STRING_ROW(MapQuery, layer, "layer", FIELD_NULLABLE, "",
@@ -32,6 +37,7 @@ static const Field map_fields[] = {
     FIELD_ENUM_ROW(MapQuery, split, "split", SPLIT_TEST, split_names,
                    "which images {image} counts in"),
     FIELD_STRING_ROW(MapQuery, epoch, "epoch", 0, "latest", "latest, best or an epoch's number"),
+    FIELD_ENUM_ROW(MapQuery, model, "model", 0, models, "which network of a `lease`"),
     FIELD_BOOL_ROW(MapQuery, signed_map, "signed", 0, "1: before the ReLU"),
 };
 
@@ -128,6 +134,7 @@ static Status heatmap(Api *api, const Request *req, MapsWhat what, Response *ret
     request.render = (RenderSpec){ query.scale, (float)query.blend, (Colormap)query.colormap };
     memcpy(request.layer, query.layer, sizeof request.layer);
     memcpy(request.which, query.epoch, sizeof request.which);
+    snprintf(request.part, sizeof request.part, "%s", parts[query.model]);
     return api_maps_submit(api, &request, ret, err);
 }
 
@@ -145,10 +152,12 @@ Status api_heatmap_npy(Api *api, const Request *req, Response *ret, Error *err)
 
 typedef struct LayerQuery {
     char epoch[16];
+    uint32_t model;
 } LayerQuery;
 
 static const Field layer_fields[] = {
     FIELD_STRING_ROW(LayerQuery, epoch, "epoch", 0, "latest", "latest, best or an epoch's number"),
+    FIELD_ENUM_ROW(LayerQuery, model, "model", 0, models, "which network of a `lease`"),
 };
 
 /* GET /api/v1/jobs/{id}/layers -- names and shapes, in network order. */
@@ -159,9 +168,10 @@ Status api_layer_list(Api *api, const Request *req, Response *ret, Error *err)
     Status s = request_id_param(req, "id", "job", &request.job, err);
 
     if (s == STATUS_OK)
-        s = api_query(req, layer_fields, 1, &query, err);
+        s = api_query(req, layer_fields, sizeof layer_fields / sizeof *layer_fields, &query, err);
     if (s != STATUS_OK)
         return s;
     memcpy(request.which, query.epoch, sizeof request.which);
+    snprintf(request.part, sizeof request.part, "%s", parts[query.model]);
     return api_maps_submit(api, &request, ret, err);
 }

@@ -1,10 +1,9 @@
-/* Jobs: list, submit, look at, cancel. A cursor is the id that the next page starts below, behind a
- * letter that keeps it opaque. */
+/* Jobs: list, submit, look at, cancel. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/api/api.h"
+#include "server/api/submit.h"
 #include "server/codec/json.h"
 #include "server/codec/limits.h"
 
@@ -42,8 +41,9 @@ static json_t *links_json(int64_t id)
 static json_t *job_json(const Job *job)
 {
     return json_pack(
-        "{sI ss ss? ss so si sI sI ss ss so sI sI so so so sI so so so so so so}", "id",
-        (json_int_t)job->id, "kind", job->kind, "preset", job->preset, "name",
+        "{sI ss ss? so ss so si sI sI ss ss so sI sI so so so sI so so so so so so}", "id",
+        (json_int_t)job->id, "kind", job->kind, "preset", job->preset, "sweep",
+        job->sweep != 0 ? json_integer(job->sweep) : json_null(), "name",
         job->name != NULL ? job->name : "", "tags", api_stored_json(job->tags), "priority",
         (int)job->priority, "seed", (json_int_t)job->seed, "threads", (json_int_t)job->threads,
         "state", job_state_names[job->state], "desired_state", job_state_names[job->desired],
@@ -83,44 +83,28 @@ static Status parse_states(char *text, uint32_t *ret, Error *err)
         else if (*name != '\0')
             return error_at(err, STATUS_INVALID, "/state",
                             "\"%.40s\" is not a state; a job is one of: queued, starting, "
-                            "running, stopping, interrupted, succeeded, failed, cancelled",
+                            "running, stopping, interrupted, succeeded, failed, cancelled, "
+                            "early_stopped",
                             name);
     }
     *ret = bits;
     return STATUS_OK;
 }
 
-static Status parse_cursor(const char *text, int64_t *ret, Error *err)
-{
-    size_t digits = *text == 'b' ? strspn(text + 1, "0123456789") : 0;
-
-    if (*text == '\0')
-        return STATUS_OK;
-    if (digits == 0 || digits > 15 || text[1 + digits] != '\0')
-        return error_at(err, STATUS_INVALID, "/cursor", "must be the `next` of an earlier answer");
-    *ret = strtoll(text + 1, NULL, 10);
-    return STATUS_OK;
-}
-
 static Status list_response(Response *ret, const JobList *list, const ListQuery *query,
                             const char *states, Error *err)
 {
-    json_t *items = json_array(), *next = json_null();
-    char cursor[32];
+    json_t *items = json_array();
+    char filter[160];
 
     for (size_t i = 0; i < list->count; i++)
         if (json_array_append_new(items, job_json(&list->items[i])) != 0) {
             json_decref(items);
             return error_set(err, STATUS_NO_MEMORY, "no memory for the list");
         }
-    if (list->next != 0) {
-        snprintf(cursor, sizeof cursor, "b%lld", (long long)list->next);
-        next = json_string(cursor);
-        response_header(ret, "Link", "</api/v1/jobs?limit=%u&cursor=%s%s%s%s%s>; rel=\"next\"",
-                        query->limit, cursor, *states != '\0' ? "&state=" : "", states,
-                        *query->kind != '\0' ? "&kind=" : "", query->kind);
-    }
-    return response_json(ret, 200, json_pack("{soso}", "items", items, "next", next), err);
+    snprintf(filter, sizeof filter, "%s%s%s%s", *states != '\0' ? "&state=" : "", states,
+             *query->kind != '\0' ? "&kind=" : "", query->kind);
+    return api_page(ret, items, list->next, "/api/v1/jobs", query->limit, filter, err);
 }
 
 /* GET /api/v1/jobs -- newest first. */
@@ -136,7 +120,7 @@ Status api_job_list(Api *api, const Request *req, Response *ret, Error *err)
     if (s == STATUS_OK)
         s = parse_states(query.state, &filter.states, err);
     if (s == STATUS_OK)
-        s = parse_cursor(query.cursor, &filter.before, err);
+        s = api_cursor(query.cursor, &filter.before, err);
     if (s != STATUS_OK)
         return s;
     filter.limit = query.limit;
@@ -149,137 +133,94 @@ Status api_job_list(Api *api, const Request *req, Response *ret, Error *err)
     return s;
 }
 
-static Status submit(Api *api, const json_t *body, Response *ret, Error *err)
+static char *job_answer(const void *row)
 {
+    json_t *json = job_json(row);
+    char *text = json_dumps(json, JSON_WRITE_FLAGS);
+
+    json_decref(json);
+    return text;
+}
+
+static Status submit(const Submit *what, Response *ret, Error *err)
+{
+    AnswerRequest answer;
     Job job = { 0 };
-    Status s = queue_submit(api->queue, body, &job, err);
+    Status s = queue_submit(what->api->queue, what->body, submit_answer(what, job_answer, &answer),
+                            &job, err);
 
     if (s != STATUS_OK)
         return s;
-    response_header(ret, "Location", "/api/v1/jobs/%lld", (long long)job.id);
-    s = response_json(ret, 201, job_json(&job), err);
+    if (what->key[0] != '\0') {
+        s = submit_replay(what, ret, err);
+    } else {
+        response_header(ret, "Location", "/api/v1/jobs/%lld", (long long)job.id);
+        s = response_json(ret, 201, job_json(&job), err);
+    }
     job_clear(&job);
     return s;
 }
 
-/* What it would need. */
-static Status dry_run(Api *api, const json_t *body, Response *ret, Error *err)
+/* What it would need, and the table of its plan or NULL; takes plan->params. */
+static Status dry_run_response(const Api *api, const JobPlan *plan, const char *text, Response *ret,
+                               Error *err)
 {
-    JobPlan plan;
-    Status s = queue_dry_run(api->queue, body, &plan, err);
-
-    if (s != STATUS_OK)
-        return s;
     return response_json(
         ret, 200,
-        json_pack("{sI sI so sI sI so so}", "memory_bytes", (json_int_t)plan.estimate.memory_bytes,
-                  "memory_limit_bytes", (json_int_t)queue_memory(api->queue), "flops",
-                  json_number(plan.estimate.flops), "steps", (json_int_t)plan.estimate.steps,
-                  "epochs", (json_int_t)plan.estimate.epochs, "estimated_seconds",
-                  plan.seconds < 0 ? json_null() : json_number(plan.seconds), "params",
-                  plan.params),
+        json_pack("{sI sI so sI sI so so so}", "memory_bytes",
+                  (json_int_t)plan->estimate.memory_bytes, "memory_limit_bytes",
+                  (json_int_t)queue_memory(api->queue), "flops", json_number(plan->estimate.flops),
+                  "steps", (json_int_t)plan->estimate.steps, "epochs",
+                  (json_int_t)plan->estimate.epochs, "estimated_seconds",
+                  plan->seconds < 0 ? json_null() : json_number(plan->seconds), "params",
+                  plan->params, "plan", text != NULL ? json_text(text) : json_null()),
         err);
 }
 
-/* A job whose data set is being read: its answer comes when that is done. */
-typedef struct Waiting {
-    Api *api;
-    Status (*act)(Api *api, const json_t *body, Response *ret, Error *err);
-    json_t *body;
-    Deferral *deferral;
-} Waiting;
-
-static void go_on(void *context);
-
-/* Acts, or leaves word to be called again: true, and nothing is answered yet. */
-static bool act_or_wait(Waiting *waiting, Response *ret, Status *ret_status, Error *err)
+static Status dry_run(const Submit *what, Response *ret, Error *err)
 {
-    Datasets *datasets = queue_datasets(waiting->api->queue);
+    JobPlan plan;
+    Status s = queue_dry_run(what->api->queue, what->body, &plan, err);
 
-    for (;;) {
-        uint64_t generation = datasets_generation(datasets);
-
-        *ret_status = waiting->act(waiting->api, waiting->body, ret, err);
-        if (*ret_status != STATUS_BUSY)
-            return false;
-        if (datasets_watch(datasets, generation, go_on, waiting))
-            return true;
-        if (generation == datasets_generation(datasets))
-            return false; /* busy with something else */
-        error_clear(err);
-    }
+    return s == STATUS_OK ? dry_run_response(what->api, &plan, NULL, ret, err) : s;
 }
 
-/* On the data sets' thread, but for the first time. Whoever has gone meanwhile was told to try
- * again, and gets no job. */
-static void go_on(void *context)
+static Status dry_run_with_plan(const Submit *what, Response *ret, Error *err)
 {
-    Waiting *waiting = context;
-    Response response = { 0 };
-    Error err = { 0 };
-    Status s = STATUS_STOPPED;
+    JobPlan plan;
+    char *text = NULL;
+    Status s = queue_print(what->api->queue, what->body, &plan, &text, err);
 
-    if (!deferral_abandoned(waiting->deferral) && act_or_wait(waiting, &response, &s, &err))
-        return;
-    deferral_complete(waiting->deferral, s, &err, &response);
-    response_clear(&response);
-    json_decref(waiting->body);
-    free(waiting);
-}
-
-/* Answers later. */
-static Status wait_for_data(Api *api, const Waiting *what, Response *ret, Error *err)
-{
-    Waiting *waiting = malloc(sizeof *waiting);
-    Status s;
-
-    if (waiting == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for the request");
-    *waiting = *what;
-    s = response_defer(ret, &waiting->deferral, err);
-    if (s != STATUS_OK) {
-        free(waiting);
-        return s;
-    }
-    json_incref(waiting->body);
-    go_on(waiting);
-    return STATUS_OK;
+    if (s == STATUS_OK)
+        s = dry_run_response(what->api, &plan, text, ret, err);
+    free(text);
+    return s;
 }
 
 typedef struct CreateQuery {
-    bool dry_run;
+    bool dry_run, plan;
 } CreateQuery;
 
 static const Field create_fields[] = {
     FIELD_BOOL_ROW(CreateQuery, dry_run, "dry_run", 0, "1: only say what it would need"),
+    FIELD_BOOL_ROW(CreateQuery, plan, "plan", 0, "1, of a dry run: and what a step of it does"),
 };
 
 /* POST /api/v1/jobs -- queue a job; 201 with its representation. ?dry_run=1: 200, and what it would
- * need. */
+ * need; with &plan=1 a table of what a step does, too. */
 Status api_job_create(Api *api, const Request *req, Response *ret, Error *err)
 {
-    Datasets *datasets = queue_datasets(api->queue);
-    Waiting what = { .api = api };
     CreateQuery query;
-    Error why = { 0 };
-    uint64_t generation;
-    Status s = api_query(req, create_fields, 1, &query, err);
+    Status s =
+        api_query(req, create_fields, sizeof create_fields / sizeof *create_fields, &query, err);
 
-    if (s == STATUS_OK)
-        s = request_json(req, &what.body, err);
+    if (s == STATUS_OK && query.plan && !query.dry_run)
+        s = error_at(err, STATUS_INVALID, "/plan", "goes with dry_run=1 only");
     if (s != STATUS_OK)
         return s;
-    what.act = query.dry_run ? dry_run : submit;
-    generation = datasets_generation(datasets);
-    s = what.act(api, what.body, ret, &why);
-    /* A set that fails at once has been read by now. */
-    if (s == STATUS_BUSY &&
-        (datasets_loading(datasets) || datasets_generation(datasets) != generation))
-        s = wait_for_data(api, &what, ret, err);
-    else if (s != STATUS_OK && err != NULL)
-        *err = why;
-    json_decref(what.body);
-    return s;
+    if (query.dry_run)
+        return api_submit(api, req, query.plan ? dry_run_with_plan : dry_run, NULL, ret, err);
+    return api_submit(api, req, submit, "/api/v1/jobs", ret, err);
 }
 
 typedef Status (*JobAction)(Queue *queue, int64_t id, Job *ret, Error *err);

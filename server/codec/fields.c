@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/codec/architecture.h"
+
 enum { LIST_BYTES = 230 }; /* what an error message has room for after its first words */
 
 /* Where the parser stands, and whether anything was wrong so far (err may be NULL). */
@@ -170,6 +172,16 @@ static void parse_uint(Parse *parse, const Field *field, const json_t *json, con
     memcpy(field_at(field, target), &out, sizeof out);
 }
 
+static void parse_optional(Parse *parse, const Field *field, const json_t *json, const char *at,
+                           void *target)
+{
+    OptionalReal out = { 0 };
+
+    if (json != NULL && parse_number(parse, &field->param, json, at, &out.value))
+        out.set = true;
+    memcpy(field_at(field, target), &out, sizeof out);
+}
+
 /* False where it is not a string that fits `capacity` bytes with its NUL. */
 static bool parse_text(Parse *parse, const json_t *json, const char *at, size_t capacity, char *ret)
 {
@@ -186,6 +198,32 @@ static bool parse_text(Parse *parse, const json_t *json, const char *at, size_t 
     return false;
 }
 
+/* A text that may be one of `names`, where there are any: some of those may come as JSON, too. */
+static bool parse_words(Parse *parse, const char *const *names, const json_t *json, const char *at,
+                        size_t capacity, char *ret)
+{
+    TextReader read = names == NULL ? NULL : text_reader(names);
+    char text[CHOICE_TEXT_MAX];
+    Error why = { 0 };
+
+    if (read == NULL)
+        return parse_text(parse, json, at, capacity, ret);
+    if (json_is_string(json) &&
+        !parse_text(parse, json, at, capacity < sizeof text ? capacity : sizeof text, text))
+        return false;
+    if (read(json, text, &why) == STATUS_OK && strlen(text) >= capacity)
+        (void)error_add(&why, STATUS_INVALID, "", "comes to more than %zu bytes", capacity - 1);
+    for (uint32_t i = 0; i < why.details; i++) {
+        Pointer there;
+
+        snprintf(there.text, sizeof there.text, "%.60s%.60s", at, why.detail[i].pointer);
+        bad_field(parse, there.text, "%s", why.detail[i].message);
+    }
+    if (why.status == STATUS_OK)
+        snprintf(ret, capacity, "%s", text);
+    return why.status == STATUS_OK;
+}
+
 static void parse_string(Parse *parse, const Field *field, const json_t *json, const char *at,
                          void *target)
 {
@@ -194,8 +232,8 @@ static void parse_string(Parse *parse, const Field *field, const json_t *json, c
     memset(out, 0, field->capacity);
     if (field->text != NULL)
         snprintf(out, field->capacity, "%s", field->text);
-    if (json != NULL && parse_text(parse, json, at, field->capacity, out) && out[0] == '\0' &&
-        (field->flags & (FIELD_REQUIRED | FIELD_NULLABLE)))
+    if (json != NULL && parse_words(parse, field->param.choices, json, at, field->capacity, out) &&
+        out[0] == '\0' && (field->flags & (FIELD_REQUIRED | FIELD_NULLABLE)))
         bad_field(parse, at, "must not be empty");
 }
 
@@ -241,6 +279,40 @@ static bool choice_row(Parse *parse, const Field *field, const json_t *json, con
     return false;
 }
 
+/* Whether "betas" means the parameters "beta1", "beta2", ...: how many there are, from *ret_first
+ * on. */
+static size_t numbered_params(const Described *row, const char *key, uint32_t *ret_first)
+{
+    const size_t length = strlen(key);
+    size_t count = 0;
+    char name[64];
+    int i;
+
+    if (length < 2 || key[length - 1] != 's' || length + 8 > sizeof name)
+        return 0;
+    do {
+        snprintf(name, sizeof name, "%.*s%zu", (int)length - 1, key, count + 1);
+        i = param_find(row, name);
+        if (i >= 0 && count == 0)
+            *ret_first = (uint32_t)i;
+        count += i >= 0;
+    } while (i >= 0);
+    return count;
+}
+
+/* "betas": [0.5, 0.999], another way to say "beta1": 0.5, "beta2": 0.999. */
+static void parse_numbered(Parse *parse, const Described *row, uint32_t first, size_t count,
+                           const json_t *list, const char *at, double *values)
+{
+    if (json_array_size(list) != count) {
+        bad_field(parse, at, "must be a list of %zu numbers", count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        (void)parse_number(parse, &row->params[first + i], json_array_get(list, i),
+                           pointer_at(at, i).text, &values[first + i]);
+}
+
 static void parse_one_choice(Parse *parse, const Field *field, const json_t *json, const char *at,
                              Choice *ret)
 {
@@ -260,11 +332,16 @@ static void parse_one_choice(Parse *parse, const Field *field, const json_t *jso
     {
         int i = param_find(row, key);
         Pointer there = pointer_to(at, key);
+        uint32_t first = 0;
+        size_t numbered = i < 0 ? numbered_params(row, key, &first) : 0;
 
         if (i >= 0 && row->params[i].type == PARAM_TEXT)
-            (void)parse_text(parse, value, there.text, sizeof ret->text, ret->text);
+            (void)parse_words(parse, row->params[i].choices, value, there.text, sizeof ret->text,
+                              ret->text);
         else if (i >= 0)
             (void)parse_number(parse, &row->params[i], value, there.text, &ret->value[i]);
+        else if (numbered > 0)
+            parse_numbered(parse, row, first, numbered, value, there.text, ret->value);
         else if (strcmp(key, "name") != 0)
             bad_field(parse, there.text, "unknown key; %s knows: %s", row->name, known.text);
     }
@@ -275,6 +352,8 @@ static void parse_choice(Parse *parse, const Field *field, const json_t *json, c
 {
     Choice out = field_default_choice(field);
 
+    if (json == NULL && (field->flags & FIELD_NULLABLE) != 0)
+        out.row = CHOICE_NONE;
     if (json != NULL)
         parse_one_choice(parse, field, json, at, &out);
     memcpy(field_at(field, target), &out, sizeof out);
@@ -319,22 +398,49 @@ static void parse_list(Parse *parse, const Field *field, const json_t *json, con
     memcpy((char *)target + field->count_offset, &count, sizeof count);
 }
 
-static void parse_checkpoint(Parse *parse, const Field *field, const json_t *json, const char *at,
-                             void *target)
+static const Param id_param = {
+    .name = "id", .type = PARAM_INT, .min = 1, .max = 9007199254740991.0
+};
+
+static void parse_which(Parse *parse, const json_t *json, const char *at, CheckpointRef *ret)
 {
-    static const Param job = {
-        .name = "job", .type = PARAM_INT, .min = 1, .max = 9007199254740991.0
-    };
     static const Param number = {
         .name = "epoch", .type = PARAM_INT, .min = 1, .max = 4294967295.0
     };
-    const json_t *epoch = json_object_get(json, "epoch");
-    CheckpointRef out = { 0 };
+    const char *text = json_string_value(json);
+    double x = 0;
+
+    ret->which = CHECKPOINT_LATEST;
+    ret->epoch = 0;
+    if (text != NULL && strcmp(text, "best") == 0) {
+        ret->which = CHECKPOINT_BEST;
+    } else if (json_is_number(json)) {
+        ret->which = CHECKPOINT_EPOCH;
+        if (parse_number(parse, &number, json, at, &x))
+            ret->epoch = (uint32_t)x;
+    } else if (json != NULL && (text == NULL || strcmp(text, "latest") != 0)) {
+        bad_field(parse, at, "must be \"latest\", \"best\" or an epoch's number");
+    }
+}
+
+static void parse_epoch(Parse *parse, const Field *field, const json_t *json, const char *at,
+                        void *target)
+{
+    CheckpointRef *out = field_at(field, target);
+
+    parse_which(parse, json, at, out);
+}
+
+static void parse_checkpoint(Parse *parse, const Field *field, const json_t *json, const char *at,
+                             void *target)
+{
+    CheckpointRef *out = field_at(field, target);
+    const json_t *job = json_object_get(json, "job");
     const char *key;
     json_t *value;
     double x = 0;
 
-    memcpy(field_at(field, target), &out, sizeof out);
+    *out = (CheckpointRef){ 0 };
     if (json == NULL)
         return;
     if (!json_is_object(json)) {
@@ -345,22 +451,28 @@ static void parse_checkpoint(Parse *parse, const Field *field, const json_t *jso
     json_object_foreach((json_t *)json, key,
                         value) if (strcmp(key, "job") != 0 && strcmp(key, "epoch") != 0)
         bad_field(parse, pointer_to(at, key).text, "unknown key; known are: job, epoch");
-    value = json_object_get(json, "job");
-    if (value == NULL)
+    if (job == NULL)
         bad_field(parse, pointer_to(at, "job").text, "is required");
-    else if (parse_number(parse, &job, value, pointer_to(at, "job").text, &x))
-        out.job = (uint64_t)x;
-    if (json_is_string(epoch) && strcmp(json_string_value(epoch), "best") == 0)
-        out.which = CHECKPOINT_BEST;
-    else if (json_is_number(epoch)) {
-        out.which = CHECKPOINT_EPOCH;
-        if (parse_number(parse, &number, epoch, pointer_to(at, "epoch").text, &x))
-            out.epoch = (uint32_t)x;
-    } else if (epoch != NULL &&
-               !(json_is_string(epoch) && strcmp(json_string_value(epoch), "latest") == 0))
-        bad_field(parse, pointer_to(at, "epoch").text,
-                  "must be \"latest\", \"best\" or an epoch's number");
-    memcpy(field_at(field, target), &out, sizeof out);
+    else if (parse_number(parse, &id_param, job, pointer_to(at, "job").text, &x))
+        out->job = (uint64_t)x;
+    parse_which(parse, json_object_get(json, "epoch"), pointer_to(at, "epoch").text, out);
+}
+
+static void parse_reference(Parse *parse, const Field *field, const json_t *json, const char *at,
+                            void *target)
+{
+    TextRef *out = field_at(field, target);
+    double x = 0;
+
+    memset(out, 0, sizeof *out);
+    if (json_is_number(json)) {
+        if (parse_number(parse, &id_param, json, at, &x))
+            out->id = (uint64_t)x;
+    } else if (json != NULL &&
+               parse_words(parse, field->param.choices, json, at, sizeof out->text, out->text) &&
+               out->text[0] == '\0') {
+        bad_field(parse, at, "must not be empty");
+    }
 }
 
 static void parse_tags(Parse *parse, const Field *field, const json_t *json, const char *at,
@@ -387,15 +499,12 @@ typedef void (*ParseField)(Parse *parse, const Field *field, const json_t *json,
 
 /* Each writes the field's default where `json` is NULL. */
 static const ParseField parsers[] = {
-    [FIELD_SCALAR] = parse_scalar,
-    [FIELD_UINT] = parse_uint,
-    [FIELD_STRING] = parse_string,
-    [FIELD_OBJECT] = parse_nested,
-    [FIELD_CHOICE] = parse_choice,
-    [FIELD_CHOICES] = parse_choices,
-    [FIELD_CHECKPOINT] = parse_checkpoint,
-    [FIELD_TAGS] = parse_tags,
-    [FIELD_LIST] = parse_list,
+    [FIELD_SCALAR] = parse_scalar,     [FIELD_UINT] = parse_uint,
+    [FIELD_OPTIONAL] = parse_optional, [FIELD_STRING] = parse_string,
+    [FIELD_OBJECT] = parse_nested,     [FIELD_CHOICE] = parse_choice,
+    [FIELD_CHOICES] = parse_choices,   [FIELD_CHECKPOINT] = parse_checkpoint,
+    [FIELD_EPOCH] = parse_epoch,       [FIELD_REFERENCE] = parse_reference,
+    [FIELD_TAGS] = parse_tags,         [FIELD_LIST] = parse_list,
 };
 
 static void refuse_unknown(Parse *parse, const Field *fields, uint32_t count, const json_t *object,

@@ -18,18 +18,26 @@
 typedef enum FieldType {
     FIELD_SCALAR,     /* a Param; stored as `store` says */
     FIELD_UINT,       /* a non-negative integer or null; stored as OptionalUint, default null */
-    FIELD_STRING,     /* stored as char[capacity]; with FIELD_NULLABLE "" <-> null */
+    FIELD_OPTIONAL,   /* a Param or null; stored as OptionalReal, default null */
+    FIELD_STRING,     /* stored as char[capacity]; with FIELD_NULLABLE "" <-> null; where its Param
+                         has choices, it may be one of them (FIELD_WORDS_ROW) */
     FIELD_OBJECT,     /* stored as a struct that `fields` describe */
     FIELD_LIST,       /* a list of those; stored as struct[capacity] and a uint32_t count */
-    FIELD_CHOICE,     /* {"name": row, its parameters...}; stored as Choice */
+    FIELD_CHOICE,     /* {"name": row, its parameters...}; stored as Choice. Parameters x1, x2, ...
+                         may also come as one list "xs" */
     FIELD_CHOICES,    /* a list of those; stored as Choice[capacity] and a uint32_t count */
     FIELD_CHECKPOINT, /* {"job": id, "epoch": "latest"|"best"|N}; stored as CheckpointRef */
+    FIELD_EPOCH,      /* "latest"|"best"|N; stored in a CheckpointRef, whose job is another field */
+    FIELD_REFERENCE,  /* an id, or text that says the thing itself; stored as TextRef */
     FIELD_TAGS,       /* a list of strings; stored as Tags */
 } FieldType;
 
 typedef enum FieldStore { STORE_BOOL, STORE_U32, STORE_U64, STORE_DOUBLE } FieldStore;
 
 enum { FIELD_REQUIRED = 1, FIELD_NULLABLE = 2 };
+
+/* The row of a FIELD_NULLABLE choice that is null, as it is unless somebody says another. */
+#define CHOICE_NONE UINT32_MAX
 
 typedef struct Field {
     Param param; /* name and help of every field; of SCALAR and UINT also type, default, range,
@@ -53,6 +61,11 @@ typedef struct OptionalUint {
     uint64_t value; /* 0 where not set */
 } OptionalUint;
 
+typedef struct OptionalReal {
+    bool set;
+    double value; /* 0 where not set; of an enum: the index */
+} OptionalReal;
+
 typedef enum CheckpointWhich {
     CHECKPOINT_LATEST,
     CHECKPOINT_BEST,
@@ -64,6 +77,13 @@ typedef struct CheckpointRef {
     CheckpointWhich which;
     uint32_t epoch; /* of CHECKPOINT_EPOCH */
 } CheckpointRef;
+
+enum { TEXT_REF_BYTES = 1024 };
+
+typedef struct TextRef {
+    uint64_t id; /* 0: `text` says it */
+    char text[TEXT_REF_BYTES];
+} TextRef;
 
 enum { TAGS_MAX = 16, TAG_BYTES = 64 };
 
@@ -97,10 +117,21 @@ typedef struct Tags {
         .param = { key, PARAM_INT, 0, low, high, NULL, help_ }, .type = FIELD_UINT, \
         .flags = FIELD_NULLABLE, .offset = offsetof(S, m)                           \
     }
+#define FIELD_OPTIONAL_ROW(S, m, key, kind, low, high, names, help_)                \
+    {                                                                               \
+        .param = { key, kind, 0, low, high, names, help_ }, .type = FIELD_OPTIONAL, \
+        .flags = FIELD_NULLABLE, .offset = offsetof(S, m)                           \
+    }
 #define FIELD_STRING_ROW(S, m, key, flags_, default_, help_)                            \
     {                                                                                   \
         .param = { .name = key, .help = help_ }, .type = FIELD_STRING, .flags = flags_, \
         .offset = offsetof(S, m), .capacity = sizeof(((S *)0)->m), .text = default_     \
+    }
+/* A text that may be one of `names`, or JSON where architecture.h has a reader for them. */
+#define FIELD_WORDS_ROW(S, m, key, names, default_, help_)                               \
+    {                                                                                    \
+        .param = { .name = key, .choices = names, .help = help_ }, .type = FIELD_STRING, \
+        .offset = offsetof(S, m), .capacity = sizeof(((S *)0)->m), .text = default_      \
     }
 #define FIELD_OBJECT_ROW(S, m, key, rows, help_)                                                 \
     {                                                                                            \
@@ -119,6 +150,12 @@ typedef struct Tags {
         .param = { .name = key, .help = help_ }, .type = FIELD_CHOICE, .offset = offsetof(S, m), \
         .table = rows, .text = default_                                                          \
     }
+/* null: no choice (CHOICE_NONE). */
+#define FIELD_MAYBE_CHOICE_ROW(S, m, key, rows, help_)                                          \
+    {                                                                                           \
+        .param = { .name = key, .help = help_ }, .type = FIELD_CHOICE, .flags = FIELD_NULLABLE, \
+        .offset = offsetof(S, m), .table = rows                                                 \
+    }
 #define FIELD_CHOICES_ROW(S, m, count, key, rows, help_)                                          \
     {                                                                                             \
         .param = { .name = key, .help = help_ }, .type = FIELD_CHOICES, .offset = offsetof(S, m), \
@@ -129,6 +166,23 @@ typedef struct Tags {
     {                                                                                       \
         .param = { .name = key, .help = help_ }, .type = FIELD_CHECKPOINT, .flags = flags_, \
         .offset = offsetof(S, m)                                                            \
+    }
+/* The member is the CheckpointRef, or one that a row above has filled in part. */
+#define FIELD_EPOCH_ROW(S, m, key, help_)                                                      \
+    {                                                                                          \
+        .param = { .name = key, .help = help_ }, .type = FIELD_EPOCH, .offset = offsetof(S, m) \
+    }
+/* A required id: the member is a uint64_t. */
+#define FIELD_ID_ROW(S, m, key, help_)                                                            \
+    {                                                                                             \
+        .param = { key, PARAM_INT, 0, 1, 9007199254740991.0, NULL, help_ }, .type = FIELD_SCALAR, \
+        .store = STORE_U64, .flags = FIELD_REQUIRED, .offset = offsetof(S, m)                     \
+    }
+/* names: as of FIELD_WORDS_ROW. */
+#define FIELD_REFERENCE_ROW(S, m, key, names, flags_, help_)                                \
+    {                                                                                       \
+        .param = { .name = key, .choices = names, .help = help_ }, .type = FIELD_REFERENCE, \
+        .flags = flags_, .offset = offsetof(S, m)                                           \
     }
 #define FIELD_TAGS_ROW(S, m, key, help_)                                                      \
     {                                                                                         \
@@ -148,5 +202,6 @@ CHECKED Status fields_parse(const Field *fields, uint32_t count, const json_t *o
 json_t *fields_json(const Field *fields, uint32_t count, const void *source);
 
 /* [{name, type, default, min, max, choices, required, nullable, help, fields, options}]; NULL when
- * out of memory. */
-json_t *fields_describe(const Field *fields, uint32_t count);
+ * out of memory. `defaults`: an object that objects are laid over (json_lay_over()) before they are
+ * parsed, whose values are the defaults then; NULL: none. */
+json_t *fields_describe(const Field *fields, uint32_t count, const json_t *defaults);

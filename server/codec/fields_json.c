@@ -55,6 +55,13 @@ static json_t *uint_json(const Field *field, const void *source)
     return at->set ? json_integer((json_int_t)at->value) : json_null();
 }
 
+static json_t *optional_json(const Field *field, const void *source)
+{
+    const OptionalReal *at = field_in(field, source);
+
+    return at->set ? number_json(&field->param, at->value) : json_null();
+}
+
 static json_t *string_json(const Field *field, const void *source)
 {
     const char *at = field_in(field, source);
@@ -90,7 +97,9 @@ static json_t *one_choice_json(const Field *field, const Choice *choice)
 
 static json_t *choice_json(const Field *field, const void *source)
 {
-    return one_choice_json(field, field_in(field, source));
+    const Choice *at = field_in(field, source);
+
+    return at->row == CHOICE_NONE ? json_null() : one_choice_json(field, at);
 }
 
 static json_t *choices_json(const Field *field, const void *source)
@@ -128,16 +137,31 @@ static json_t *list_json(const Field *field, const void *source)
     return out;
 }
 
+static json_t *epoch_json(const Field *field, const void *source)
+{
+    const CheckpointRef *at = field_in(field, source);
+
+    if (at->which == CHECKPOINT_EPOCH)
+        return json_integer((json_int_t)at->epoch);
+    return json_string(at->which == CHECKPOINT_BEST ? "best" : "latest");
+}
+
 static json_t *checkpoint_json(const Field *field, const void *source)
 {
     const CheckpointRef *at = field_in(field, source);
 
     if (at->job == 0)
         return json_null();
-    if (at->which == CHECKPOINT_EPOCH)
-        return json_pack("{sIsI}", "job", (json_int_t)at->job, "epoch", (json_int_t)at->epoch);
-    return json_pack("{sIss}", "job", (json_int_t)at->job, "epoch",
-                     at->which == CHECKPOINT_BEST ? "best" : "latest");
+    return json_pack("{sIso}", "job", (json_int_t)at->job, "epoch", epoch_json(field, source));
+}
+
+static json_t *reference_json(const Field *field, const void *source)
+{
+    const TextRef *at = field_in(field, source);
+
+    if (at->id != 0)
+        return json_integer((json_int_t)at->id);
+    return at->text[0] == '\0' ? json_null() : json_string(at->text);
 }
 
 static json_t *tags_json(const Field *field, const void *source)
@@ -158,15 +182,12 @@ static json_t *tags_json(const Field *field, const void *source)
 typedef json_t *(*FieldJson)(const Field *field, const void *source);
 
 static const FieldJson writers[] = {
-    [FIELD_SCALAR] = scalar_json,
-    [FIELD_UINT] = uint_json,
-    [FIELD_STRING] = string_json,
-    [FIELD_OBJECT] = object_json,
-    [FIELD_CHOICE] = choice_json,
-    [FIELD_CHOICES] = choices_json,
-    [FIELD_CHECKPOINT] = checkpoint_json,
-    [FIELD_TAGS] = tags_json,
-    [FIELD_LIST] = list_json,
+    [FIELD_SCALAR] = scalar_json,     [FIELD_UINT] = uint_json,
+    [FIELD_OPTIONAL] = optional_json, [FIELD_STRING] = string_json,
+    [FIELD_OBJECT] = object_json,     [FIELD_CHOICE] = choice_json,
+    [FIELD_CHOICES] = choices_json,   [FIELD_CHECKPOINT] = checkpoint_json,
+    [FIELD_EPOCH] = epoch_json,       [FIELD_REFERENCE] = reference_json,
+    [FIELD_TAGS] = tags_json,         [FIELD_LIST] = list_json,
 };
 
 json_t *fields_json(const Field *fields, uint32_t count, const void *source)

@@ -118,3 +118,31 @@ json_t *json_text(const char *text)
     free(copy);
     return out;
 }
+
+/* --- one object over another --- */
+
+/* Whether `over` is to be merged into `base` key by key. */
+static bool same_thing(const json_t *base, const json_t *over)
+{
+    const char *is = json_string_value(json_object_get(base, "name"));
+    const char *said = json_string_value(json_object_get(over, "name"));
+
+    return json_is_object(base) && json_is_object(over) &&
+           (is == NULL || said == NULL || strcmp(is, said) == 0);
+}
+
+bool json_lay_over(json_t *base, const json_t *over)
+{
+    const char *key;
+    json_t *value;
+    bool ok = true;
+
+    json_object_foreach((json_t *)over, key, value)
+    {
+        json_t *mine = json_object_get(base, key);
+
+        ok &= same_thing(mine, value) ? json_lay_over(mine, value)
+                                      : json_object_set(base, key, value) == 0;
+    }
+    return ok;
+}

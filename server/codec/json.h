@@ -5,6 +5,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,3 +30,10 @@ json_t *json_time_ms(int64_t unix_ms);
 /* Text that may not be UTF-8 (a path, a cut message): each bad byte becomes "?". NULL when out of
  * memory. */
 json_t *json_text(const char *text);
+
+/*
+ * Lays `over` on `base`, in place: objects are merged key by key, everything else replaces, and so
+ * does an object that names another row (its "name" differs). As deep as `base` is. False: out of
+ * memory.
+ */
+bool json_lay_over(json_t *base, const json_t *over);

@@ -20,6 +20,8 @@
     X(LIMIT_IDLE_SECONDS, "idle_seconds", 60, "how long a silent connection is kept")           \
     X(LIMIT_DEFERRED, "deferred_answers", 128, "answers being computed at the same time")       \
     X(LIMIT_DEFERRED_SECONDS, "deferred_seconds", 30, "how long an answer may take to compute") \
+    X(LIMIT_SWEEP_CELLS, "sweep_cells", 256, "jobs of one sweep")                               \
+    X(LIMIT_KEY_BYTES, "idempotency_key_bytes", 128, "an Idempotency-Key")                      \
     X(LIMIT_READY_FREE_BYTES, "ready_free_bytes", 16 << 20, "disk that must be free to be ready")
 
 enum {

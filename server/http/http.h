@@ -37,7 +37,7 @@ typedef struct Request {
     /* Filled by the adapter (or a test), borrowed for the call; absent headers are NULL. */
     Method method;      /* HEAD is GET: the adapter drops the body */
     const char *target; /* as sent: path and query, still encoded */
-    const char *host, *origin, *content_type, *if_none_match;
+    const char *host, *origin, *content_type, *if_none_match, *idempotency_key;
     const char *body;
     size_t body_size;
     bool body_too_large; /* it was longer than LIMIT_BODY_BYTES, and is not here */

@@ -272,6 +272,7 @@ static enum MHD_Result dispatch(Call *call)
         MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
     call->req.if_none_match =
         MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    call->req.idempotency_key = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Idempotency-Key");
     call->req.body = (const char *)call->body.data;
     call->req.body_size = call->body.size;
     router_dispatch(call->server->router, &call->req, &call->response);

@@ -16,19 +16,40 @@ Status data_params_open(const DataParams *params, Datasets *datasets, const Data
     return datasets_find(datasets, params->dataset, (uint32_t)params->image_size.value, ret, err);
 }
 
+/* The data set that is named, or why not, at "/dataset" unless said otherwise. */
+static Status find_dataset(const DataParams *params, Datasets *datasets, const Dataset **ret,
+                           Error *err)
+{
+    Error why = { 0 };
+    Status s = data_params_open(params, datasets, ret, &why);
+
+    if (s == STATUS_OK)
+        return s;
+    return error_at(err, s, why.detail[0].pointer[0] != '\0' ? why.detail[0].pointer : "/dataset",
+                    "%s", error_message(&why));
+}
+
+Status data_params_halve(DataParams *params, Datasets *datasets, Error *err)
+{
+    const Dataset *dataset = NULL;
+    Status s = params->val_images.set ? STATUS_OK : find_dataset(params, datasets, &dataset, err);
+
+    if (dataset != NULL)
+        fill(&params->val_images,
+             (params->train_images.set ? params->train_images.value : dataset->train.images) / 2);
+    return s;
+}
+
 Status data_params_resolve(DataParams *params, Datasets *datasets, uint64_t seed,
                            const Dataset **ret, Error *err)
 {
     const Dataset *dataset;
-    Error why = { 0 };
     Loader loader = { 0 };
     DataSpec spec;
-    Status s = data_params_open(params, datasets, &dataset, &why);
+    Status s = find_dataset(params, datasets, &dataset, err);
 
     if (s != STATUS_OK)
-        return error_at(err, s,
-                        why.detail[0].pointer[0] != '\0' ? why.detail[0].pointer : "/dataset", "%s",
-                        error_message(&why));
+        return s;
     fill(&params->image_size, dataset->height);
     fill(&params->train_images, dataset->train.images);
     if (params->test_images.value == 0) /* not set, or all */
@@ -77,4 +98,11 @@ DataSpec data_params_spec(const DataParams *params)
                        .test_images = (uint32_t)params->test_images.value,
                        .val_images = (uint32_t)params->val_images.value,
                        .split_seed = params->split_seed.value };
+}
+
+void data_params_images(const DataParams *params, uint64_t ret[SPLIT_COUNT])
+{
+    ret[SPLIT_TRAIN] = params->train_images.value - params->val_images.value;
+    ret[SPLIT_VAL] = params->val_images.value;
+    ret[SPLIT_TEST] = params->test_images.value;
 }

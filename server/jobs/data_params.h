@@ -32,6 +32,9 @@ typedef struct DataParams {
  */
 CHECKED Status data_params_resolve(DataParams *params, Datasets *datasets, uint64_t seed,
                                    const Dataset **ret, Error *err);
+/* Before that, for kinds that search: where val_images was left out, it is half of the training
+ * images. Errors as above. */
+CHECKED Status data_params_halve(DataParams *params, Datasets *datasets, Error *err);
 /* The data set of resolved params, as `check` found it. */
 CHECKED Status data_params_open(const DataParams *params, Datasets *datasets, const Dataset **ret,
                                 Error *err);
@@ -39,3 +42,5 @@ CHECKED Status data_params_open(const DataParams *params, Datasets *datasets, co
 CHECKED Status data_params_of(const char *params_json, DataParams *ret, Error *err);
 /* Of resolved params. */
 DataSpec data_params_spec(const DataParams *params);
+/* How many images each split has. */
+void data_params_images(const DataParams *params, uint64_t ret[SPLIT_COUNT]);

@@ -7,11 +7,10 @@
  * validation images must not become training images by a typing error.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/train/trainer.h"
 #include "server/codec/json.h"
-#include "server/jobs/data_params.h"
+#include "server/jobs/job_reference.h"
 #include "server/jobs/run.h"
 
 typedef struct EvaluateParams {
@@ -34,71 +33,6 @@ static const Field fields[] = {
     FIELD_ENUM_ROW(EvaluateParams, test_views, "test_views", TEST_VIEWS_NONE, test_views_names,
                    "views of each image that are averaged"),
 };
-
-/* The referenced checkpoint and its job. All that is wrong with the reference is "/checkpoint". */
-static Status find_checkpoint(Store *store, const CheckpointRef *ref, Job *ret_job, Checkpoint *ret,
-                              Error *err)
-{
-    static const CheckpointKey key_of[] = { [CHECKPOINT_LATEST] = CHECKPOINT_KEY_LATEST,
-                                            [CHECKPOINT_BEST] = CHECKPOINT_KEY_BEST,
-                                            [CHECKPOINT_EPOCH] = CHECKPOINT_KEY_EPOCH };
-    Error why = { 0 };
-    Job job = { 0 };
-    Status s = store_job_get(store, (int64_t)ref->job, &job, &why);
-
-    if (s == STATUS_OK && !job_state_final(job.state))
-        s = error_set(&why, STATUS_INVALID, "job %lld is not finished: it is %s", (long long)job.id,
-                      job_state_names[job.state]);
-    else if (s == STATUS_OK && ref->which == CHECKPOINT_LATEST && job.state != JOB_SUCCEEDED)
-        s = error_set(&why, STATUS_INVALID, "job %lld has not succeeded (%s): name an epoch of it",
-                      (long long)job.id, job_state_names[job.state]);
-    if (s == STATUS_OK)
-        s = store_checkpoint_find(store, job.id, key_of[ref->which], ref->epoch, ret, &why);
-    if (s != STATUS_OK) {
-        job_clear(&job);
-        return error_at(err, s == STATUS_NOT_FOUND ? STATUS_INVALID : s, "/checkpoint", "%s",
-                        error_message(&why));
-    }
-    *ret_job = job;
-    return STATUS_OK;
-}
-
-static bool inherit(OptionalUint *value, OptionalUint theirs, const char *pointer, int64_t job,
-                    Error *err)
-{
-    if (!value->set)
-        *value = theirs;
-    if (!theirs.set || value->value == theirs.value)
-        return true;
-    (void)error_add(err, STATUS_INVALID, pointer,
-                    "contradicts job %lld, whose checkpoint this reads: it used %llu",
-                    (long long)job, (unsigned long long)theirs.value);
-    return false;
-}
-
-static Status inherit_data(DataParams *data, const Job *job, Error *err)
-{
-    DataParams theirs;
-    bool ok = true;
-
-    if (data_params_of(job->params, &theirs, NULL) == STATUS_OK &&
-        strcmp(theirs.dataset, data->dataset) == 0) {
-        ok &= inherit(&data->image_size, theirs.image_size, "/image_size", job->id, err);
-        ok &= inherit(&data->train_images, theirs.train_images, "/train_images", job->id, err);
-        ok &= inherit(&data->val_images, theirs.val_images, "/val_images", job->id, err);
-        ok &= inherit(&data->split_seed, theirs.split_seed, "/split_seed", job->id, err);
-    }
-    return ok ? STATUS_OK : STATUS_INVALID;
-}
-
-static uint32_t split_images(const DataParams *data, Split split)
-{
-    const uint64_t images[] = { [SPLIT_TRAIN] = data->train_images.value - data->val_images.value,
-                                [SPLIT_VAL] = data->val_images.value,
-                                [SPLIT_TEST] = data->test_images.value };
-
-    return (uint32_t)images[split];
-}
 
 static EvaluateSpec evaluate_spec(const EvaluateParams *params, const char *path)
 {
@@ -133,19 +67,22 @@ static Status evaluate_check(Store *store, Datasets *datasets, JobSpec *spec, Jo
                              Error *err)
 {
     EvaluateParams *params = spec->params;
+    uint64_t images[SPLIT_COUNT];
     const Dataset *dataset;
     Checkpoint checkpoint;
     Job job = { 0 };
-    Status s = find_checkpoint(store, &params->checkpoint, &job, &checkpoint, err);
+    Status s =
+        reference_checkpoint(store, &params->checkpoint, "/checkpoint", &job, &checkpoint, err);
 
     if (s == STATUS_OK)
-        s = inherit_data(&params->data, &job, err);
+        s = reference_inherit(&params->data, &job, err);
     job_clear(&job);
     if (s == STATUS_OK)
         s = data_params_resolve(&params->data, datasets, spec->seed, &dataset, err);
     if (s != STATUS_OK)
         return s;
-    if (split_images(&params->data, split_of[params->split]) == 0)
+    data_params_images(&params->data, images);
+    if (images[split_of[params->split]] == 0)
         return error_at(err, STATUS_INVALID, "/split", "there are no images in split \"%s\"",
                         splits[params->split]);
     return estimate(store, params, &checkpoint, dataset, ret, err);
@@ -168,7 +105,8 @@ static Status evaluate_run(JobRun *run, Error *err)
     if (s == STATUS_OK)
         s = run_begin(run, &at, NULL, NULL, &step, err);
     if (s == STATUS_OK)
-        s = find_checkpoint(run->store, &params->checkpoint, &job, &checkpoint, err);
+        s = reference_checkpoint(run->store, &params->checkpoint, "/checkpoint", &job, &checkpoint,
+                                 err);
     job_clear(&job);
     if (s == STATUS_OK)
         s = store_checkpoint_verify(run->store, &checkpoint, err);

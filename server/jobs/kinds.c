@@ -14,3 +14,8 @@ const JobKind *const job_kinds[] = {
 #undef X
         NULL
 };
+
+json_t *job_kind_defaults(const JobKind *kind)
+{
+    return kind->defaults == NULL ? NULL : json_loads(kind->defaults, 0, NULL);
+}

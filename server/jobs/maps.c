@@ -8,13 +8,16 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/codec/json.h"
 #include "server/codec/npy.h"
 #include "server/codec/png.h"
 #include "server/config/log.h"
+#include "server/jobs/checkpoint_part.h"
 #include "server/jobs/data_params.h"
 
 enum { CACHED = 2 };
@@ -26,7 +29,7 @@ typedef struct Entry {
 } Entry;
 
 typedef struct Cached {
-    char sha256[SHA256_HEX];
+    char sha256[SHA256_HEX], part[16];
     Explainer *explainer;
     uint64_t used;
 } Cached;
@@ -65,7 +68,37 @@ static Status find_checkpoint(Maps *maps, const MapsRequest *r, Checkpoint *ret,
     return s == STATUS_OK ? s : error_at(err, s, why.detail[0].pointer, "%s", error_message(&why));
 }
 
-static Status open_cached(Maps *maps, const Checkpoint *c, Explainer **ret, Error *err)
+/* The network of a part, by a file of its own. */
+static Status open_part(Maps *maps, const char *path, const char *part, Explainer **ret, Error *err)
+{
+    char name[40];
+    int fd = -1;
+    Status s = checkpoint_cut(queue_store(maps->queue), path, part, true, "/model", &fd, err);
+
+    if (s != STATUS_OK)
+        return s;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    s = explainer_open(name, maps->pool, ret, err);
+    close(fd);
+    return s;
+}
+
+/* The network of a checkpoint; of a `lease` the explainer unless said otherwise. */
+static Status open_network(Maps *maps, const char *path, const char *part, Explainer **ret,
+                           Error *err)
+{
+    bool two = false;
+    Status s = part[0] != '\0' ? STATUS_OK : checkpoint_has_part(path, "explainer", &two, err);
+
+    if (s != STATUS_OK)
+        return s;
+    if (part[0] == '\0' && !two)
+        return explainer_open(path, maps->pool, ret, err);
+    return open_part(maps, path, two ? "explainer" : part, ret, err);
+}
+
+static Status open_cached(Maps *maps, const Checkpoint *c, const char *part, Explainer **ret,
+                          Error *err)
 {
     Store *store = queue_store(maps->queue);
     Cached *place = &maps->cached[0];
@@ -75,7 +108,8 @@ static Status open_cached(Maps *maps, const Checkpoint *c, Explainer **ret, Erro
     for (int i = 0; i < CACHED; i++) {
         Cached *at = &maps->cached[i];
 
-        if (at->explainer != NULL && strcmp(at->sha256, c->sha256) == 0) {
+        if (at->explainer != NULL && strcmp(at->sha256, c->sha256) == 0 &&
+            strcmp(at->part, part) == 0) {
             at->used = ++maps->clock;
             *ret = at->explainer;
             return STATUS_OK;
@@ -89,11 +123,12 @@ static Status open_cached(Maps *maps, const Checkpoint *c, Explainer **ret, Erro
     s = path == NULL ? error_set(err, STATUS_NO_MEMORY, "cannot allocate a path")
                      : store_checkpoint_verify(store, c, err);
     if (s == STATUS_OK)
-        s = explainer_open(path, maps->pool, &place->explainer, err);
+        s = open_network(maps, path, part, &place->explainer, err);
     free(path);
     if (s != STATUS_OK)
         return s;
     memcpy(place->sha256, c->sha256, sizeof place->sha256);
+    snprintf(place->part, sizeof place->part, "%s", part);
     place->used = ++maps->clock;
     *ret = place->explainer;
     return STATUS_OK;
@@ -245,7 +280,7 @@ static Status answer_network(Maps *maps, const MapsRequest *r, MapsResult *resul
     Status s = find_checkpoint(maps, r, &checkpoint, err);
 
     if (s == STATUS_OK)
-        s = open_cached(maps, &checkpoint, &explainer, err);
+        s = open_cached(maps, &checkpoint, r->part, &explainer, err);
     if (s != STATUS_OK)
         return s;
     memcpy(result->checkpoint_sha256, checkpoint.sha256, sizeof result->checkpoint_sha256);

@@ -31,6 +31,7 @@ typedef struct MapsRequest {
     MapsWhat what;
     int64_t job;
     char which[16]; /* "latest", "best" or an epoch's number */
+    char part[16];  /* of a `lease`: "explainer" or "audience"; "": the first, or all there is */
     Split split;
     uint32_t image;             /* 0-based position in the split */
     char layer[LAYER_NAME_MAX]; /* "": the model's default */
@@ -52,9 +53,9 @@ typedef struct MapsResult {
 /*
  * Called once for each accepted request, on the maps' thread, from maps_free() at the latest. On
  * failure `result` is zeroed and `err` says why: STATUS_NOT_FOUND (job, image, checkpoint),
- * STATUS_CONFLICT (no checkpoint yet), STATUS_INVALID with pointer "/layer", "/class", "/epoch" or
- * "/dataset", STATUS_BUSY (a data set is being read), STATUS_STOPPED (shutting down). Those of
- * MAPS_SHEET: sheets.h.
+ * STATUS_CONFLICT (no checkpoint yet), STATUS_INVALID with pointer "/layer", "/class", "/epoch",
+ * "/model" or "/dataset", STATUS_BUSY (a data set is being read), STATUS_STOPPED (shutting down).
+ * Those of MAPS_SHEET: sheets.h.
  */
 typedef void (*MapsDone)(void *context, Status status, const Error *err, MapsResult *result);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/embedded.h"
+#include "server/codec/json.h"
 
 extern const EmbeddedFile preset_files[]; /* schema/presets */
 
@@ -62,32 +63,6 @@ static Status unknown(const char *name, Error *err)
 
 /* --- laying a job over it --- */
 
-/* Whether `over` is to be merged into `base` key by key. */
-static bool same_thing(const json_t *base, const json_t *over)
-{
-    const char *is = text_of(base, "name"), *said = text_of(over, "name");
-
-    return json_is_object(base) && json_is_object(over) &&
-           (is == NULL || said == NULL || strcmp(is, said) == 0);
-}
-
-/* False: out of memory. As deep as the preset is, whatever the job says. */
-static bool lay_over(json_t *base, const json_t *over)
-{
-    const char *key;
-    json_t *value;
-    bool ok = true;
-
-    json_object_foreach((json_t *)over, key, value)
-    {
-        json_t *mine = json_object_get(base, key);
-
-        ok &= same_thing(mine, value) ? lay_over(mine, value)
-                                      : json_object_set(base, key, value) == 0;
-    }
-    return ok;
-}
-
 static Status merge(json_t *preset, const json_t *body, json_t **ret, Error *err)
 {
     const char *kind = text_of(preset, "kind"), *said = text_of(body, "kind");
@@ -98,7 +73,7 @@ static Status merge(json_t *preset, const json_t *body, json_t **ret, Error *err
                         text_of(preset, "name"), kind);
     out = json_pack("{s:O, s:O}", "kind", json_object_get(preset, "kind"), "params",
                     json_object_get(preset, "params"));
-    if (out == NULL || !lay_over(out, body)) {
+    if (out == NULL || !json_lay_over(out, body)) {
         json_decref(out);
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate a job");
     }

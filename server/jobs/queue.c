@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/graph/roofline.h"
 #include "core/train/trainer.h"
 #include "server/codec/json.h"
 #include "server/config/log.h"
@@ -186,44 +187,67 @@ Status queue_check(Queue *queue, JobSpec *spec, JobEstimate *ret, Error *err)
     return STATUS_OK;
 }
 
-static Status insert(Queue *queue, const JobSpec *spec, const JobEstimate *estimate,
-                     int64_t *ret_id, Error *err)
+void job_row_clear(JobRow *row)
 {
-    json_t *params = job_spec_params_json(spec), *tags = json_array();
-    char *params_text = params == NULL ? NULL : json_dumps(params, JSON_WRITE_FLAGS),
-         *tags_text = NULL;
-    Status s;
+    for (size_t i = 0; i < sizeof row->text / sizeof *row->text; i++)
+        free(row->text[i]);
+    *row = (JobRow){ 0 };
+}
 
-    for (uint32_t i = 0; tags != NULL && i < spec->tags.count; i++)
-        json_array_append_new(tags, json_string(spec->tags.tag[i]));
-    if (tags != NULL)
-        tags_text = json_dumps(tags, JSON_WRITE_FLAGS);
-    if (params_text == NULL || tags_text == NULL) {
-        s = error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's row");
-    } else {
-        JobInsert row = { .kind = spec->kind->name,
-                          .preset = spec->preset[0] == '\0' ? NULL : spec->preset,
-                          .name = spec->name,
-                          .tags = tags_text,
-                          .params = params_text,
-                          .priority = (int32_t)spec->priority,
-                          .seed = spec->seed,
-                          .threads = (uint32_t)spec->threads.value,
-                          .epochs = estimate->epochs,
-                          .steps = estimate->steps };
+/* The spec's tags as a JSON array's text. */
+static char *tags_text(const JobSpec *spec)
+{
+    json_t *tags = json_array();
+    char *text;
 
-        s = store_job_insert(queue->store, &row, ret_id, err);
-    }
-    free(params_text);
-    free(tags_text);
-    json_decref(params);
+    for (uint32_t i = 0; i < spec->tags.count; i++)
+        (void)json_array_append_new(tags, json_string(spec->tags.tag[i]));
+    text = json_dumps(tags, JSON_WRITE_FLAGS);
     json_decref(tags);
+    return text;
+}
+
+Status job_row_make(const JobSpec *spec, const JobEstimate *estimate, JobRow *ret, Error *err)
+{
+    json_t *params = job_spec_params_json(spec);
+    JobRow row = { .text = { strdup(spec->name), tags_text(spec),
+                             json_dumps(params, JSON_WRITE_FLAGS), strdup(spec->preset) } };
+
+    json_decref(params);
+    for (size_t i = 0; i < sizeof row.text / sizeof *row.text; i++)
+        if (row.text[i] == NULL) {
+            job_row_clear(&row);
+            return error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's row");
+        }
+    row.insert = (JobInsert){ .kind = spec->kind->name,
+                              .name = row.text[0],
+                              .tags = row.text[1],
+                              .params = row.text[2],
+                              .preset = row.text[3][0] == '\0' ? NULL : row.text[3],
+                              .priority = (int32_t)spec->priority,
+                              .seed = spec->seed,
+                              .threads = (uint32_t)spec->threads.value,
+                              .epochs = estimate->epochs,
+                              .steps = estimate->steps };
+    *ret = row;
+    return STATUS_OK;
+}
+
+static Status insert(Queue *queue, const JobSpec *spec, const JobEstimate *estimate,
+                     const AnswerRequest *answer, int64_t *ret_id, Error *err)
+{
+    JobRow row = { 0 };
+    Status s = job_row_make(spec, estimate, &row, err);
+
+    row.insert.answer = answer;
+    if (s == STATUS_OK)
+        s = store_job_insert(queue->store, &row.insert, ret_id, err);
+    job_row_clear(&row);
     return s;
 }
 
-/* A job that may be queued, and what it will need. */
-static Status examine(Queue *queue, const json_t *body, JobSpec **ret, JobEstimate *ret_estimate,
-                      Error *err)
+Status queue_examine(Queue *queue, const json_t *body, JobSpec **ret, JobEstimate *ret_estimate,
+                     Error *err)
 {
     JobSpec *spec = NULL;
     Status s = job_spec_parse(queue->kinds, body, &spec, err);
@@ -239,47 +263,122 @@ static Status examine(Queue *queue, const json_t *body, JobSpec **ret, JobEstima
     return STATUS_OK;
 }
 
-Status queue_dry_run(Queue *queue, const json_t *body, JobPlan *ret, Error *err)
+/* What a spec needs, as a dry run answers it. */
+static Status plan_of(Queue *queue, const JobSpec *spec, const JobEstimate *estimate, JobPlan *ret,
+                      Error *err)
 {
-    JobSpec *spec = NULL;
-    JobPlan plan = { 0 };
+    JobPlan plan = { .estimate = *estimate, .params = job_spec_params_json(spec) };
     double pace;
-    Status s = examine(queue, body, &spec, &plan.estimate, err);
 
-    if (s != STATUS_OK)
-        return s;
+    if (plan.params == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's parameters");
     pthread_mutex_lock(&queue->lock);
     pace = queue->pace * (double)spec->threads.value;
     pthread_mutex_unlock(&queue->lock);
-    plan.seconds = pace > 0 && plan.estimate.flops > 0 ? plan.estimate.flops / pace : -1;
-    plan.params = job_spec_params_json(spec);
-    job_spec_free(spec);
-    if (plan.params == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a job's parameters");
+    plan.seconds = pace > 0 && estimate->flops > 0 ? estimate->flops / pace : -1;
     *ret = plan;
     return STATUS_OK;
 }
 
-Status queue_submit(Queue *queue, const json_t *body, Job *ret, Error *err)
+Status queue_dry_run(Queue *queue, const json_t *body, JobPlan *ret, Error *err)
+{
+    JobSpec *spec = NULL;
+    JobEstimate estimate = { 0 };
+    Status s = queue_examine(queue, body, &spec, &estimate, err);
+
+    if (s == STATUS_OK)
+        s = plan_of(queue, spec, &estimate, ret, err);
+    job_spec_free(spec);
+    return s;
+}
+
+/* What so many threads reach. */
+static Status measure(unsigned threads, Roofline *ret, Error *err)
+{
+    const Kernels *kernels;
+    Pool *pool = NULL;
+    Status s = kernels_select(NULL, &kernels, err);
+
+    if (s == STATUS_OK)
+        s = pool_new(threads, &pool, err);
+    if (s == STATUS_OK)
+        s = roofline_measure(pool, kernels, ret, err);
+    pool_free(pool);
+    return s;
+}
+
+static Status print_spec(Queue *queue, const JobSpec *spec, char **ret, Error *err)
+{
+    Roofline limits;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out;
+    Status s;
+
+    if (spec->kind->print == NULL)
+        return error_at(err, STATUS_INVALID, "/kind", "jobs of kind \"%s\" have no plan to print",
+                        spec->kind->name);
+    s = measure((unsigned)spec->threads.value, &limits, err);
+    if (s != STATUS_OK)
+        return s;
+    out = open_memstream(&text, &size);
+    if (out == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a plan's table");
+    s = spec->kind->print(queue->store, queue->datasets, spec, &limits, out, err);
+    if (fclose(out) != 0 && s == STATUS_OK)
+        s = error_set(err, STATUS_NO_MEMORY, "no memory for a plan's table");
+    if (s == STATUS_OK)
+        *ret = text;
+    else
+        free(text);
+    return s;
+}
+
+Status queue_print(Queue *queue, const json_t *body, JobPlan *ret, char **ret_text, Error *err)
+{
+    JobSpec *spec = NULL;
+    JobEstimate estimate = { 0 };
+    char *text = NULL;
+    Status s = queue_examine(queue, body, &spec, &estimate, err);
+
+    if (s == STATUS_OK)
+        s = print_spec(queue, spec, &text, err);
+    if (s == STATUS_OK)
+        s = plan_of(queue, spec, &estimate, ret, err);
+    job_spec_free(spec);
+    if (s == STATUS_OK)
+        *ret_text = text;
+    else
+        free(text);
+    return s;
+}
+
+void queue_wake(Queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->generation++;
+    pthread_cond_broadcast(&queue->wake);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+Status queue_submit(Queue *queue, const json_t *body, const AnswerRequest *answer, Job *ret,
+                    Error *err)
 {
     JobSpec *spec = NULL;
     JobEstimate estimate = { 0 };
     int64_t id = 0;
-    Status s = examine(queue, body, &spec, &estimate, err);
+    Status s = queue_examine(queue, body, &spec, &estimate, err);
 
     if (s == STATUS_OK)
-        s = insert(queue, spec, &estimate, &id, err);
+        s = insert(queue, spec, &estimate, answer, &id, err);
     job_spec_free(spec);
     if (s != STATUS_OK)
         return s;
-    pthread_mutex_lock(&queue->lock);
-    queue->generation++;
-    pthread_cond_signal(&queue->wake);
-    pthread_mutex_unlock(&queue->lock);
+    queue_wake(queue);
     return queue_get(queue, id, ret, err);
 }
 
-static void stop_running(Queue *queue, int64_t id)
+void queue_stop_running(Queue *queue, int64_t id)
 {
     pthread_mutex_lock(&queue->lock);
     for (unsigned i = 0; i < queue->workers; i++)
@@ -319,7 +418,7 @@ Status queue_cancel(Queue *queue, int64_t id, Job *ret, Error *err)
     }
     if (s != STATUS_OK)
         return error_set(err, s, "%s", error_message(&why));
-    stop_running(queue, id);
+    queue_stop_running(queue, id);
     return queue_get(queue, id, ret, err);
 }
 

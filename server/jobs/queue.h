@@ -39,9 +39,11 @@ void queue_free(Queue *queue);
 /*
  * Validates, estimates, inserts. STATUS_INVALID with pointers ("/params/dataset"), also where the
  * plan is larger than the memory ("/params", with both figures); nothing of it is allocated.
- * STATUS_BUSY: the data set is being read (datasets_watch()).
+ * STATUS_BUSY: the data set is being read (datasets_watch()). `answer`: what is to be remembered
+ * with the row (STATUS_CONFLICT: it is already), NULL: nothing.
  */
-CHECKED Status queue_submit(Queue *queue, const json_t *body, Job *ret, Error *err);
+CHECKED Status queue_submit(Queue *queue, const json_t *body, const AnswerRequest *answer, Job *ret,
+                            Error *err);
 
 typedef struct JobPlan {
     JobEstimate estimate;
@@ -51,6 +53,13 @@ typedef struct JobPlan {
 
 /* As queue_submit(), but nothing is queued. The caller ends ret->params. */
 CHECKED Status queue_dry_run(Queue *queue, const json_t *body, JobPlan *ret, Error *err);
+/*
+ * As queue_dry_run(), and what a step of the job does, as a table of text with the times to expect
+ * of so many threads: they are started for a moment and measured. `*ret_text` is to be freed.
+ * STATUS_INVALID at "/kind": this one has no plan to print.
+ */
+CHECKED Status queue_print(Queue *queue, const json_t *body, JobPlan *ret, char **ret_text,
+                           Error *err);
 /* 202: a queued job is cancelled at once, a running one is told to stop. STATUS_NOT_FOUND;
  * STATUS_CONFLICT: it is over already. */
 CHECKED Status queue_cancel(Queue *queue, int64_t id, Job *ret, Error *err);

@@ -40,6 +40,23 @@ struct Queue {
 
 /* The kind's check, and the memory against the limit: at submission, and again before it runs. */
 CHECKED Status queue_check(Queue *queue, JobSpec *spec, JobEstimate *ret, Error *err);
+/* A job that may be queued, and what it will need: parsed, laid over its preset, checked. The
+ * caller ends *ret. */
+CHECKED Status queue_examine(Queue *queue, const json_t *body, JobSpec **ret,
+                             JobEstimate *ret_estimate, Error *err);
+/* What a new row is made of, and owns. */
+typedef struct JobRow {
+    JobInsert insert;
+    char *text[4];
+} JobRow;
+
+CHECKED Status job_row_make(const JobSpec *spec, const JobEstimate *estimate, JobRow *ret,
+                            Error *err);
+void job_row_clear(JobRow *row); /* a zeroed one is fine */
+/* Something was queued. */
+void queue_wake(Queue *queue);
+/* Where that job runs, it is told to stop; its row says so already. */
+void queue_stop_running(Queue *queue, int64_t id);
 /* A worker thread's main. */
 void *worker_main(void *slot);
 /* Of the monotonic clock. */

@@ -5,6 +5,7 @@
  */
 #include "server/jobs/run.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -208,6 +209,15 @@ void run_result(JobRun *run, json_t *result)
 {
     json_decref(run->result);
     run->result = result;
+}
+
+void run_stopped_early(JobRun *run, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(run->early, sizeof run->early, format, args);
+    va_end(args);
 }
 
 MetricValue run_value(const char *prefix, const char *name, uint64_t step, double value)

@@ -12,6 +12,7 @@
 #include "server/store/checkpoints.h"
 
 typedef struct Slot Slot;
+typedef struct Profile Profile; /* core/graph/profile.h */
 
 struct JobRun {
     int64_t id;
@@ -24,7 +25,8 @@ struct JobRun {
     Slot *slot;
     const char *build;
     json_t *result;
-    bool begun;
+    char early[160]; /* why it stopped early; "": it did not */
+    bool begun, profiled;
     uint64_t saved_step; /* of the newest checkpoint */
 };
 
@@ -58,8 +60,17 @@ typedef struct RunCheckpoint {
 CHECKED Status run_checkpoint(JobRun *run, const RunCheckpoint *checkpoint, RunFile save,
                               void *context, Error *err);
 
+/* Once the profile is complete, writes it down for GET /jobs/{id}/profile; to be called after each
+ * step. Where that fails, the job goes on. `profile` may be NULL. */
+void run_profile(JobRun *run, const Profile *profile);
+/* The memory that takes, of a profile of so many steps. */
+uint64_t run_profile_bytes(uint32_t steps);
+
 /* What the job leaves in its row; takes `result` over. */
 void run_result(JobRun *run, json_t *result);
+
+/* The job has done what it will do, sooner than it was to: it ends as `early_stopped`. */
+void run_stopped_early(JobRun *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The family of kernels that jobs compute with (--kernels, or the best). Any thread. */
 const char *run_kernels(void);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/parallel.h"
+#include "server/codec/json.h"
 
 const Field job_fields[] = {
     FIELD_STRING_ROW(JobSpec, kind_name, "kind", FIELD_REQUIRED, NULL,
@@ -75,17 +76,36 @@ static Status parse_envelope(const json_t *body, JobSpec *spec, Error *err)
     return s;
 }
 
+/* The params laid over what the kind has of its own. */
+static Status with_defaults(const JobKind *kind, const json_t *params, json_t **ret, Error *err)
+{
+    json_t *whole = kind->defaults == NULL ? json_object() : job_kind_defaults(kind);
+
+    if (whole == NULL || !json_lay_over(whole, params)) {
+        json_decref(whole);
+        return error_add(err, STATUS_NO_MEMORY, "", "cannot allocate a job");
+    }
+    *ret = whole;
+    return STATUS_OK;
+}
+
 static Status parse_params(const json_t *params, JobSpec *spec, Error *err)
 {
+    json_t *whole = NULL;
     Error below = { 0 };
     Status s;
 
     if (params != NULL && !json_is_object(params))
         return error_add(err, STATUS_INVALID, "/params", "must be an object");
+    s = with_defaults(spec->kind, params, &whole, err);
+    if (s != STATUS_OK)
+        return s;
     spec->params = calloc(1, spec->kind->params_size);
     if (spec->params == NULL)
-        return error_add(err, STATUS_NO_MEMORY, "", "cannot allocate a job");
-    s = fields_parse(spec->kind->fields, spec->kind->field_count, params, spec->params, &below);
+        s = error_add(&below, STATUS_NO_MEMORY, "", "cannot allocate a job");
+    else
+        s = fields_parse(spec->kind->fields, spec->kind->field_count, whole, spec->params, &below);
+    json_decref(whole);
     error_merge(err, &below, "/params");
     return s;
 }

@@ -95,20 +95,29 @@ static Status run_kind(Slot *slot, const Job *job, JobRun *run, Error *err)
     return s;
 }
 
+/* How a run ended. */
+typedef struct End {
+    Status status;
+    const char *result; /* JSON; NULL: none */
+    const char *early;  /* why it stopped early; "": it did not */
+    const char *message;
+} End;
+
 /* Which end this is; the row says what was wanted. */
-static JobState end_state(const Job *row, Status s)
+static JobState end_state(const Job *row, const End *end)
 {
     if (row->desired == JOB_CANCELLED)
         return JOB_CANCELLED;
-    return s == STATUS_OK ? JOB_SUCCEEDED : s == STATUS_STOPPED ? JOB_QUEUED : JOB_FAILED;
+    if (end->status == STATUS_OK)
+        return end->early[0] == '\0' ? JOB_SUCCEEDED : JOB_EARLY_STOPPED;
+    return end->status == STATUS_STOPPED ? JOB_QUEUED : JOB_FAILED;
 }
 
-static Status write_end(Slot *slot, Status s, const char *result, const char *message,
-                        JobState *ret_state, Error *err)
+static Status write_end(Slot *slot, const End *end, JobState *ret_state, Error *err)
 {
     Job row = { 0 };
     JobProgress progress;
-    JobChange change = { .result = result, .progress = &progress };
+    JobChange change = { .result = end->result, .progress = &progress };
     Status got = store_job_get(slot->queue->store, slot->job, &row, err);
 
     if (got != STATUS_OK)
@@ -116,10 +125,12 @@ static Status write_end(Slot *slot, Status s, const char *result, const char *me
     pthread_mutex_lock(&slot->queue->lock);
     progress = slot->progress.steps > 0 ? slot->progress : row.progress;
     pthread_mutex_unlock(&slot->queue->lock);
-    change.state = end_state(&row, s);
-    progress.eta_seconds = change.state == JOB_SUCCEEDED ? 0 : -1;
+    change.state = end_state(&row, end);
+    progress.eta_seconds = job_state_whole(change.state) ? 0 : -1;
     if (change.state == JOB_FAILED)
-        change.reason = message;
+        change.reason = end->message;
+    else if (change.state == JOB_EARLY_STOPPED)
+        change.reason = end->early;
     else if (change.state == JOB_QUEUED)
         change.reason = "drained: goes on from its checkpoint";
     *ret_state = change.state;
@@ -130,9 +141,13 @@ static Status write_end(Slot *slot, Status s, const char *result, const char *me
 
 /* A cancel may come in between (conflict), or the disk may be full for a while: tries again. What
  * stays unwritten is reconciled at the next start. */
-static void finish(Slot *slot, Status s, json_t *result, const Error *why)
+static void finish(Slot *slot, Status s, const JobRun *run, const Error *why)
 {
-    char *text = result == NULL ? NULL : json_dumps(result, JSON_WRITE_FLAGS);
+    char *text = run->result == NULL ? NULL : json_dumps(run->result, JSON_WRITE_FLAGS);
+    const End end = { .status = s,
+                      .result = s == STATUS_OK ? text : NULL,
+                      .early = run->early,
+                      .message = error_message(why) };
     Error err = { 0 };
     JobState state = JOB_FAILED;
     Status wrote = STATUS_IO;
@@ -141,7 +156,7 @@ static void finish(Slot *slot, Status s, json_t *result, const Error *why)
         error_clear(&err);
         if (i > 0 && wrote != STATUS_CONFLICT)
             sleep(RETRY_SECONDS);
-        wrote = write_end(slot, s, s == STATUS_OK ? text : NULL, error_message(why), &state, &err);
+        wrote = write_end(slot, &end, &state, &err);
     }
     free(text);
     if (wrote != STATUS_OK)
@@ -186,7 +201,7 @@ static void run_job(Slot *slot, const Job *job)
     job_clear(&row);
     if (s == STATUS_OK)
         s = atomic_load(&slot->stop) != STOP_NO ? STATUS_STOPPED : run_kind(slot, job, &run, &err);
-    finish(slot, s, run.result, &err);
+    finish(slot, s, &run, &err);
     json_decref(run.result);
     pthread_mutex_lock(&queue->lock);
     slot->active = false;

@@ -63,3 +63,5 @@ char *store_checkpoint_file(const Store *store, const Checkpoint *checkpoint);
 
 /* SHA-256 of a file in lower-case hex. */
 CHECKED Status sha256_file(const char *path, char ret[SHA256_HEX], uint64_t *ret_bytes, Error *err);
+/* Of bytes in memory. */
+CHECKED Status sha256_bytes(const void *bytes, size_t size, char ret[SHA256_HEX], Error *err);

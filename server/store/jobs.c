@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/store/answers_private.h"
 #include "server/store/jobs_private.h"
 #include "server/store/sql.h"
 #include "server/store/store_private.h"
 
-const char *const job_state_names[JOB_STATE_COUNT + 1] = { "queued",   "starting",    "running",
-                                                           "stopping", "interrupted", "succeeded",
-                                                           "failed",   "cancelled",   NULL };
+const char *const job_state_names[JOB_STATE_COUNT + 1] = {
+    "queued",    "starting", "running",   "stopping",      "interrupted",
+    "succeeded", "failed",   "cancelled", "early_stopped", NULL
+};
 
 int job_state_find(const char *name)
 {
@@ -23,7 +25,12 @@ int job_state_find(const char *name)
 
 bool job_state_final(JobState state)
 {
-    return state == JOB_SUCCEEDED || state == JOB_FAILED || state == JOB_CANCELLED;
+    return job_state_whole(state) || state == JOB_FAILED || state == JOB_CANCELLED;
+}
+
+bool job_state_whole(JobState state)
+{
+    return state == JOB_SUCCEEDED || state == JOB_EARLY_STOPPED;
 }
 
 void job_clear(Job *job)
@@ -49,11 +56,12 @@ void job_list_clear(JobList *list)
 
 /* --- reading --- */
 
-#define JOB_COLUMNS                                                                            \
-    "id, kind, name, tags, params, reason, result, record, preset, state, desired, priority, " \
-    "seed, "                                                                                   \
-    "threads, attempt, stalls, version, "                                                      \
-    "created_ms, started_ms, finished_ms, resumed_step, epoch, epochs, step, steps, eta_seconds"
+#define JOB_COLUMNS                                                                                \
+    "id, kind, name, tags, params, reason, result, record, preset, state, desired, priority, "     \
+    "seed, "                                                                                       \
+    "threads, attempt, stalls, version, "                                                          \
+    "created_ms, started_ms, finished_ms, resumed_step, epoch, epochs, step, steps, eta_seconds, " \
+    "sweep"
 
 Status job_read_state(sqlite3_stmt *stmt, int column, JobState *ret, Error *err)
 {
@@ -125,7 +133,8 @@ static Status read_job(sqlite3 *db, sqlite3_stmt *stmt, Job *job, Error *err)
     job->progress.epochs = (uint32_t)sqlite3_column_int(stmt, c++);
     job->progress.step = (uint64_t)sqlite3_column_int64(stmt, c++);
     job->progress.steps = (uint64_t)sqlite3_column_int64(stmt, c++);
-    job->progress.eta_seconds = sqlite3_column_double(stmt, c);
+    job->progress.eta_seconds = sqlite3_column_double(stmt, c++);
+    job->sweep = sqlite3_column_int64(stmt, c);
     if (s == STATUS_OK)
         s = read_latest(db, job, err);
     if (s != STATUS_OK)
@@ -283,19 +292,36 @@ typedef struct InsertContext {
     int64_t id;
 } InsertContext;
 
+Status job_insert(sqlite3 *db, const JobInsert *job, int64_t sweep, uint32_t row, int64_t *ret_id,
+                  Error *err)
+{
+    Status s = sql_run(db, err,
+                       "INSERT INTO jobs (kind, name, tags, params, priority, seed, threads, "
+                       "epochs, steps, created_ms, preset, sweep, sweep_row)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, nullif(?12, 0), "
+                       "iif(?12 = 0, NULL, ?13))",
+                       "ssssiiiiiisii", job->kind, job->name, job->tags, job->params,
+                       (int64_t)job->priority, (int64_t)job->seed, (int64_t)job->threads,
+                       (int64_t)job->epochs, (int64_t)job->steps, store_now_ms(), job->preset,
+                       sweep, (int64_t)row);
+
+    if (s == STATUS_OK)
+        *ret_id = sqlite3_last_insert_rowid(db);
+    return s;
+}
+
 static Status insert_body(sqlite3 *db, void *context, Error *err)
 {
     InsertContext *ctx = context;
-    const JobInsert *job = ctx->job;
-    Status s = sql_run(db, err,
-                       "INSERT INTO jobs (kind, name, tags, params, priority, seed, threads, "
-                       "epochs, steps, created_ms, preset)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                       "ssssiiiiiis", job->kind, job->name, job->tags, job->params,
-                       (int64_t)job->priority, (int64_t)job->seed, (int64_t)job->threads,
-                       (int64_t)job->epochs, (int64_t)job->steps, store_now_ms(), job->preset);
+    Job row = { 0 };
+    Status s = job_insert(db, ctx->job, 0, 0, &ctx->id, err);
 
-    ctx->id = sqlite3_last_insert_rowid(db);
+    if (s != STATUS_OK || ctx->job->answer == NULL)
+        return s;
+    s = job_read(db, ctx->id, &row, err);
+    if (s == STATUS_OK)
+        s = answer_write(db, ctx->job->answer, ANSWER_JOB, ctx->id, &row, err);
+    job_clear(&row);
     return s;
 }
 

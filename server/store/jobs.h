@@ -1,7 +1,7 @@
 /*
  * jobs -- the rows that are the queue.
  *
- *     queued -> starting -> running -> stopping -> succeeded | failed | cancelled
+ *     queued -> starting -> running -> stopping -> succeeded | early_stopped | failed | cancelled
  *       ^                      |           |
  *       |                      +-----------+--> queued (drained)
  *       +---- interrupted <----+ (crash: found at the next start)
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "server/store/answers.h"
 #include "server/store/metrics.h"
 #include "server/store/store.h"
 
@@ -27,14 +28,17 @@ typedef enum JobState {
     JOB_SUCCEEDED,
     JOB_FAILED,
     JOB_CANCELLED,
+    JOB_EARLY_STOPPED,
     JOB_STATE_COUNT
 } JobState;
 
 extern const char *const job_state_names[JOB_STATE_COUNT + 1];
 /* The state of that name, or -1. */
 int job_state_find(const char *name);
-/* succeeded, failed, cancelled: nothing will happen any more. */
+/* succeeded, early_stopped, failed, cancelled: nothing will happen any more. */
 bool job_state_final(JobState state);
+/* succeeded or early_stopped: it has done its work, and what it left is whole. */
+bool job_state_whole(JobState state);
 
 typedef struct JobProgress {
     uint32_t epoch, epochs; /* `epoch` counts epochs whose checkpoint is durable */
@@ -42,7 +46,7 @@ typedef struct JobProgress {
     double eta_seconds; /* negative: not known */
 } JobProgress;
 
-enum { JOB_LATEST_MAX = 16, JOB_ATTEMPTS_MAX = 3 };
+enum { JOB_LATEST_MAX = 48, JOB_ATTEMPTS_MAX = 3 };
 
 typedef struct Job {
     int64_t id;
@@ -67,6 +71,7 @@ typedef struct Job {
     MetricValue latest[JOB_LATEST_MAX]; /* the newest value of each metric, sorted by key */
     char *result, *record;              /* JSON objects; NULL: none yet */
     char *preset;                       /* that it was made from; NULL: none */
+    int64_t sweep;                      /* that it is a cell of (sweeps.h); 0: of none */
 } Job;
 
 /* Frees the strings; a zeroed or cleared Job is fine. */
@@ -81,6 +86,7 @@ typedef struct JobInsert {
     uint32_t threads;
     uint32_t epochs; /* as estimated */
     uint64_t steps;
+    const AnswerRequest *answer; /* what is to be remembered of a Job's making; NULL: nothing */
 } JobInsert;
 
 /* Writes: a queued job. */

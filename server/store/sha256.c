@@ -6,9 +6,17 @@
 
 #include "server/store/checkpoints.h"
 
+enum { DIGEST_BYTES = 32 };
+
+static void to_hex(const unsigned char digest[DIGEST_BYTES], char ret[SHA256_HEX])
+{
+    for (size_t i = 0; i < DIGEST_BYTES; i++)
+        snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
 Status sha256_file(const char *path, char ret[SHA256_HEX], uint64_t *ret_bytes, Error *err)
 {
-    unsigned char buffer[65536], digest[32];
+    unsigned char buffer[65536], digest[DIGEST_BYTES];
     gnutls_hash_hd_t hash;
     uint64_t bytes = 0;
     size_t n;
@@ -31,8 +39,17 @@ Status sha256_file(const char *path, char ret[SHA256_HEX], uint64_t *ret_bytes, 
     gnutls_hash_deinit(hash, digest);
     if (failed)
         return error_set(err, STATUS_IO, "cannot read %s", path);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+    to_hex(digest, ret);
     *ret_bytes = bytes;
+    return STATUS_OK;
+}
+
+Status sha256_bytes(const void *bytes, size_t size, char ret[SHA256_HEX], Error *err)
+{
+    unsigned char digest[DIGEST_BYTES];
+
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes, size, digest) < 0)
+        return error_set(err, STATUS_INTERNAL, "cannot compute SHA-256");
+    to_hex(digest, ret);
     return STATUS_OK;
 }

@@ -1,10 +1,11 @@
 /*
  * store -- the daemon's memory: one SQLite file and the artefacts beside it, in one locked folder.
  *
- *     DATA/leased.db                               jobs, metrics, checkpoints (tables in
- * schema/migrations) DATA/lock                                    held while a daemon lives here;
- * holds its pid DATA/backup/                                 copies of the database made before a
- * migration DATA/jobs/<id>/checkpoints/<step>.safetensors
+ * - DATA/leased.db: jobs, metrics, checkpoints (tables in schema/migrations)
+ * - DATA/lock: held while a daemon lives here; holds its pid
+ * - DATA/backup/: copies of the database made before a migration
+ * - DATA/jobs/<id>/checkpoints/<step>.safetensors
+ * - DATA/jobs/<id>/maps/<split>.safetensors
  *
  * One writer thread owns all writes (WAL, synchronous = FULL): functions marked "writes" hand it a
  * closure and wait until that is durable; metric points are handed over without waiting. Functions
@@ -12,7 +13,8 @@
  * may call any of them. Everything here fails with STATUS_IO, STATUS_NO_SPACE (disk full) or
  * STATUS_NO_MEMORY besides what is named.
  *
- * One header a table: jobs.h, metrics.h, checkpoints.h.
+ * One header a table: jobs.h, metrics.h, checkpoints.h, artefacts.h, genotypes.h, sweeps.h,
+ * answers.h.
  */
 #pragma once
 

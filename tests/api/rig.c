@@ -44,7 +44,13 @@ static int setup(void **state, Datasets *datasets)
     options.datasets = rig->datasets;
     assert_int_equal(queue_new(&options, &rig->queue, NULL), STATUS_OK);
     assert_int_equal(maps_new(rig->queue, &rig->maps, NULL), STATUS_OK);
-    rig->api = (Api){ rig->queue, rig->maps, &rig->router, "0.0.0", "test", store_now_ms() };
+    rig->api = (Api){ .queue = rig->queue,
+                      .maps = rig->maps,
+                      .router = &rig->router,
+                      .version = "0.0.0",
+                      .build = "test",
+                      .started_ms = store_now_ms() };
+    submits_init(&rig->api.submits);
     router_init(&rig->router, api_routes, &rig->api, NULL);
     *state = rig;
     return 0;
@@ -70,6 +76,7 @@ int api_rig_teardown(void **state)
     assert_int_equal(queue_drain(rig->queue, NULL), STATUS_OK);
     if (rig->datasets != shared)
         datasets_stop(rig->datasets);
+    submits_clear(&rig->api.submits);
     maps_free(rig->maps);
     queue_free(rig->queue);
     store_close(rig->store);
@@ -188,4 +195,21 @@ bool reply_names(const Reply *reply, const char *pointer)
             return true;
     }
     return false;
+}
+
+void assert_keys(ApiRig *rig, const json_t *value, const char *schema)
+{
+    Reply document = api_rig_get(rig, "/api/v1/openapi.json");
+    char pointer[80];
+    const json_t *properties;
+    const char *key;
+    json_t *inner;
+
+    snprintf(pointer, sizeof pointer, "/components/schemas/%s/properties", schema);
+    properties = reply_at(&document, pointer);
+    json_object_foreach((json_t *)value, key, inner) if (json_object_get(properties, key) == NULL)
+        fail_msg("%s has no property %s", schema, key);
+    json_object_foreach((json_t *)properties, key, inner) if (json_object_get(value, key) == NULL)
+        fail_msg("the answer has no %s of %s", key, schema);
+    reply_end(&document);
 }

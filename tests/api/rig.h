@@ -49,3 +49,5 @@ const json_t *reply_at(const Reply *reply, const char *pointer);
 const char *reply_text(const Reply *reply, const char *pointer);
 /* True where a problem names this field. */
 bool reply_names(const Reply *reply, const char *pointer);
+/* Fails where the keys of `value` are not those of that schema in the document. */
+void assert_keys(ApiRig *rig, const json_t *value, const char *schema);

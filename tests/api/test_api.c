@@ -94,24 +94,6 @@ static void the_document_refers_only_to_what_it_holds(void **state)
     reply_end(&r);
 }
 
-/* The keys of an answer are those of its schema. */
-static void assert_keys(ApiRig *rig, const json_t *value, const char *schema)
-{
-    Reply document = api_rig_get(rig, "/api/v1/openapi.json");
-    char pointer[80];
-    const json_t *properties;
-    const char *key;
-    json_t *inner;
-
-    snprintf(pointer, sizeof pointer, "/components/schemas/%s/properties", schema);
-    properties = reply_at(&document, pointer);
-    json_object_foreach((json_t *)value, key, inner) if (json_object_get(properties, key) == NULL)
-        fail_msg("%s has no property %s", schema, key);
-    json_object_foreach((json_t *)properties, key, inner) if (json_object_get(value, key) == NULL)
-        fail_msg("the answer has no %s of %s", key, schema);
-    reply_end(&document);
-}
-
 /* ---- jobs ---- */
 
 static void a_submitted_job_comes_back_with_every_default(void **state)

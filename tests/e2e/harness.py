@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 
 BINARY = os.path.abspath(os.environ.get('LEASED_BIN', 'build/leased'))
-FINAL = ('succeeded', 'failed', 'cancelled')
+FINAL = ('succeeded', 'failed', 'cancelled', 'early_stopped')
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith('LEASED_')}
 WAIT_S = float(os.environ.get('LEASED_E2E_WAIT', '60'))
 POLL_S = 0.02

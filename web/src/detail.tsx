@@ -52,6 +52,9 @@ function Cancel({ job, onDone }: { job: Job; onDone: () => void }) {
   );
 }
 
+// Kinds that leave a network.
+const TRAINS = new Set(['train', 'search', 'evalarch', 'audience', 'lease']);
+
 function Facts({ job }: { job: Job }) {
   const params = Object.entries(job.params);
   const facts: [string, string][] = [
@@ -79,7 +82,7 @@ function Facts({ job }: { job: Job }) {
       </dl>
       <p class="links">
         <a href={jobUrl(job.id)}>JSON</a>
-        {job.kind === 'train' && isFinal(job.state) && (job.progress?.epoch ?? 0) > 0 && <a href={checkpointUrl(job.id)}>Checkpoint</a>}
+        {TRAINS.has(job.kind) && isFinal(job.state) && (job.progress?.epoch ?? 0) > 0 && <a href={checkpointUrl(job.id)}>Checkpoint</a>}
       </p>
     </aside>
   );
@@ -129,7 +132,7 @@ export function Detail({ id, datasets, onChange }: { id: number; datasets: Datas
           ) : (
             <p class="card muted">{isFinal(job.state) ? 'This job reported no numbers.' : 'The curves start with the first numbers.'}</p>
           )}
-          {isFinal(job.state) && job.kind === 'train' && (job.progress?.epoch ?? 0) > 0 &&
+          {isFinal(job.state) && TRAINS.has(job.kind) && (job.progress?.epoch ?? 0) > 0 &&
             <HeatMaps key={job.id} job={job} dataset={dataset} />}
         </div>
         <Facts job={job} />
