@@ -74,6 +74,23 @@ static inline void bench_set(Choice *choice, const void *table, const char *para
     choice->value[at] = value;
 }
 
+/* One of a parameter's words. */
+static inline void bench_set_name(Choice *choice, const void *table, const char *parameter,
+                                  const char *word)
+{
+    const Described *const *rows = table;
+    const Described *row = rows[choice->row];
+    int at = param_find(row, parameter);
+
+    for (int i = 0; at >= 0 && row->params[at].choices[i] != NULL; i++)
+        if (strcmp(row->params[at].choices[i], word) == 0) {
+            choice->value[at] = i;
+            return;
+        }
+    fprintf(stderr, "bench: %s has no %s %s\n", row->name, parameter, word);
+    exit(1);
+}
+
 static inline void bench_record(Record *record, double loss)
 {
     struct timespec t;
@@ -112,10 +129,12 @@ static inline void bench_print(const Record *record, const char *what, unsigned 
     struct rusage usage;
 
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"name\": \"leased\", \"kernels\": \"%s\", %s\"batch\": %u, \"threads\": %u, "
-           "\"steps\": %u, \"images_per_second\": %.3f, \"peak_rss_bytes\": %ld, "
-           "\"first_loss\": %.9g, \"last_loss\": %.9g}\n",
-           kernels_family(), what, batch, threads, record->steps - warm,
-           batch / bench_median_step(record, warm), usage.ru_maxrss * 1024, record->first_loss,
-           record->last_loss);
+    printf(
+        "{\"name\": \"leased\", \"kernels\": \"%s\", %s\"batch\": %u, \"threads\": %u, "
+        "\"steps\": %u, \"images_per_second\": %.3f, \"seconds\": %.6f, \"peak_rss_bytes\": %ld, "
+        "\"first_loss\": %.9g, \"last_loss\": %.9g}\n",
+        kernels_family(), what, batch, threads, record->steps - warm,
+        batch / bench_median_step(record, warm),
+        record->finished[record->steps - 1] - record->finished[warm - 1], usage.ru_maxrss * 1024,
+        record->first_loss, record->last_loss);
 }

@@ -3,10 +3,11 @@
 
 Both run in the same minute on the same pinned cores, so that what the machine does to one it does to the other; the ratio is the median
 over the pairs. The peer runs in its better memory format, found first, and with the allocator settings that serve it best.
-A run whose loss is not finite or does not fall is refused: a wrong result is not timed. One image of a search is a training and a
-validation image.
+A run whose loss is not finite or does not fall is refused: a wrong result is not timed; where nothing is trained, both sides have the same
+weights and images, and their losses must agree. One image of a search is a training and a
+validation image. The peer "winograd" is PyTorch with oneDNN's Winograd kernels (peer_winograd.c).
 
-usage: run_bench.py BUILD [--workload resnet18] [--pairs 5] [--threads 2] [--json FILE] [--batch 128 and other sizes of the workload]
+usage: run_bench.py BUILD [--workload resnet18] [--peer torch] [--pairs 5] [--threads 2] [--json FILE] [--batch 128 and other sizes of the workload]
 """
 import argparse
 import json
@@ -19,11 +20,21 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "34359738368",
          "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "OMP_PROC_BIND": "true"}
+FORMATS = {"torch": ("contiguous", "channels_last"), "winograd": ("contiguous",)}  # peer: those that it is tried in
+TRAIN = {"width": 64, "batch": 128, "steps": 7, "warm": 2}
 SEARCH = {"channels": 16, "cells": 8, "batch": 64, "steps": 3, "warm": 1}
+INFER = {"width": 64, "batch": 1, "attack": 0, "steps": 100, "warm": 10}
+AGREEMENT = 1e-3  # of losses, relative
 
 # workload: what it is, our program, the peer's, sizes that both take as options
 WORKLOADS = {
-    "resnet18": ("ResNet-18 training", "leased-bench-train", "peer_torch.py", {"width": 64, "batch": 128, "steps": 7, "warm": 2}),
+    "resnet18": ("training", "leased-bench-train", "peer_torch.py", {"model": "resnet18", "attention": "none", **TRAIN}),
+    "se_resnet18": ("training", "leased-bench-train", "peer_torch.py", {"model": "resnet18", "attention": "se", **TRAIN}),
+    "airbench94": ("training", "leased-bench-train", "peer_torch.py",
+                   {"model": "airbench94", "attention": "none", **TRAIN, "batch": 1024, "steps": 3, "warm": 1}),
+    "predict": ("predictions of ResNet-18", "leased-bench-infer", "peer_infer.py", INFER),
+    "fgsm": ("fast gradient sign attack on ResNet-18", "leased-bench-infer", "peer_infer.py",
+             {**INFER, "batch": 64, "attack": 1, "steps": 6, "warm": 2}),
     "search_s5": ("first-order DARTS step", "leased-bench-search", "peer_search.py", {"space": "s5", **SEARCH}),
     "search_s3_se_eca": ("first-order DARTS step", "leased-bench-search", "peer_search.py", {"space": "s3_se_eca", **SEARCH}),
 }
@@ -37,9 +48,16 @@ def measure(command, cores, extra_environment):
                          preexec_fn=lambda: os.sched_setaffinity(0, cores))
     result = json.loads(run.stdout.strip().splitlines()[-1])
     losses = result["first_loss"], result["last_loss"]
-    if not all(map(math.isfinite, losses)) or losses[1] >= losses[0]:
+    if not all(map(math.isfinite, losses)) or ("attack" not in result and losses[1] >= losses[0]):
         sys.exit(f"{command[0]}: the loss went from {losses[0]} to {losses[1]}: not timing a wrong result")
     return result
+
+
+def agree(ours, theirs):
+    """Ends the program unless both sides computed the same, where they were given the same."""
+    for name in ("first_loss", "last_loss"):
+        if "attack" in ours and abs(ours[name] - theirs[name]) > AGREEMENT * abs(theirs[name]):
+            sys.exit(f"{name} is {ours[name]}, and the peer's {theirs[name]}: not timing a wrong result")
 
 
 def cpu_name():
@@ -62,6 +80,7 @@ def parse():
     first.add_argument("--workload", choices=WORKLOADS, default="resnet18")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     parser.add_argument("build", help="the folder of an optimised build")
+    parser.add_argument("--peer", choices=FORMATS, default="torch")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--python", default="/usr/bin/python3", help="a Python that has PyTorch")
@@ -82,23 +101,24 @@ def main():
     our = [os.path.join(args.build, "tests", "bench", program), *options]
     peer = [args.python, os.path.join(HERE, peer_program), *options]
 
-    formats = {name: measure([*peer, f"--format={name}"], cores, TUNED) for name in ("contiguous", "channels_last")}
+    environment = {**TUNED, "LD_PRELOAD": os.path.join(args.build, "tests", "bench", "peer_winograd.so")} if args.peer == "winograd" else TUNED
+    formats = {name: measure([*peer, f"--format={name}"], cores, environment) for name in FORMATS[args.peer]}
     best = max(formats, key=lambda name: formats[name]["images_per_second"])
     ours, theirs = [], []
     for _ in range(args.pairs):
         ours.append(measure(our, cores, {}))
-        theirs.append(measure([*peer, f"--format={best}"], cores, TUNED))
+        theirs.append(measure([*peer, f"--format={best}"], cores, environment))
     ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(ours, theirs)]
     ratio = statistics.median(ratios)
     memory = max(r["peak_rss_bytes"] for r in theirs) / max(r["peak_rss_bytes"] for r in ours)
 
     print(f"{what}, {', '.join(f'{name} {value}' for name, value in sizes.items())}, fp32, {args.threads} threads on {cpu_name()}; "
           f"median of {args.pairs} pairs\n")
-    print(table([(f"leased ({ours[0]['kernels']})", ours), (f"{theirs[0]['name']}, {best}", theirs)]))
+    print(table([(f"leased ({ours[0]['kernels']})", ours), (f"{theirs[0]['name']} ({args.peer}), {best}", theirs)]))
     print(f"\nratio {ratio:.3f} (pairs: {' '.join(f'{r:.3f}' for r in ratios)}); peak memory 1/{memory:.2f}")
     if args.json:
         with open(args.json, "w") as file:
-            json.dump({"cpu": cpu_name(), "workload": args.workload, "sizes": sizes, "ratio": ratio, "ratios": ratios, "memory": memory,
+            json.dump({"cpu": cpu_name(), "workload": args.workload, "peer_kind": args.peer, "sizes": sizes, "ratio": ratio, "ratios": ratios, "memory": memory,
                        "ours": ours, "peer": theirs, "formats": formats}, file, indent=1)
 
 
