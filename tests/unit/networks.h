@@ -3,6 +3,8 @@
 
 #include "tests/unit/test.h"
 
+#include <stdlib.h>
+
 #include "core/nn/network.h"
 
 static inline void ok(Status s, const Error *err)
@@ -46,4 +48,26 @@ static inline Network network_of(const char *model, const Set *set, ModelInput i
     ok(network_init(&n, &choice, &input, &err), &err);
     ok(network_take_weights(&n, &err), &err);
     return n;
+}
+
+/* A checkpoint of the network's weights as they are now. */
+static inline void network_write(const Network *network, const char *path)
+{
+    uint32_t most = network_tensor_count(network);
+    StTensor *tensor = calloc(most, sizeof *tensor);
+    char(*names)[GRAPH_WEIGHT_NAME_MAX] = calloc(most, sizeof *names);
+    float *disk = calloc(network->graph.weight_numbers, sizeof *disk);
+    NetworkMeta *meta = calloc(1, sizeof *meta);
+    FILE *file = fopen(path, "wb");
+
+    assert_true(tensor != NULL && names != NULL && disk != NULL && meta != NULL && file != NULL);
+    network_meta(network, meta);
+    assert_int_equal(network_tensors(network, disk, tensor, names), most);
+    assert_int_equal(safetensors_write(file, tensor, most, meta->row, meta->count, NULL),
+                     STATUS_OK);
+    assert_int_equal(fclose(file), 0);
+    free(meta);
+    free(disk);
+    free(names);
+    free(tensor);
 }

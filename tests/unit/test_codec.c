@@ -293,7 +293,8 @@ static void a_whole_number_may_be_written_as_a_real(void **state)
 
 static void a_table_describes_itself(void **state)
 {
-    json_t *described = fields_describe(fields, FIELDS), *choice = json_array_get(described, 7);
+    json_t *described = fields_describe(fields, FIELDS, NULL),
+           *choice = json_array_get(described, 7);
     json_t *size = json_array_get(described, 2), *groups = json_array_get(described, 11), *plan;
 
     (void)state;
@@ -314,6 +315,180 @@ static void a_table_describes_itself(void **state)
     assert_int_equal(json_array_size(json_object_get(groups, "default")), 0);
     assert_true(json_is_true(json_object_get(json_array_get(described, 0), "required")));
     json_decref(described);
+}
+
+/* --- references, what may be left out, defaults of one's own --- */
+
+typedef struct Wishes {
+    TextRef thing;
+    CheckpointRef of;
+    OptionalReal rate, colour;
+    Choice maybe, must;
+} Wishes;
+
+static const Param move_params[] = {
+    { "beta1", PARAM_REAL, 0.9, 0, 1, NULL, "" },
+    { "beta2", PARAM_REAL, 0.99, 0, 1, NULL, "" },
+    { "steps", PARAM_INT, 3, 1, 9, NULL, "" },
+};
+static const Row move = { { "move", "moves", move_params, 3 }, 5 };
+static const Row *const movers[] = { &crop, &move, NULL };
+
+static const Field wish_fields[] = {
+    FIELD_REFERENCE_ROW(Wishes, thing, "thing", NULL, FIELD_REQUIRED, ""),
+    FIELD_ID_ROW(Wishes, of.job, "job", ""),
+    FIELD_EPOCH_ROW(Wishes, of, "epoch", ""),
+    FIELD_OPTIONAL_ROW(Wishes, rate, "rate", PARAM_REAL, 0, 1, NULL, ""),
+    FIELD_OPTIONAL_ROW(Wishes, colour, "colour", PARAM_ENUM, 0, 0, colours, ""),
+    FIELD_MAYBE_CHOICE_ROW(Wishes, maybe, "maybe", movers, ""),
+    FIELD_CHOICE_ROW(Wishes, must, "must", movers, "move", ""),
+};
+enum { WISHES = sizeof wish_fields / sizeof *wish_fields };
+
+static Status wish(const char *text, Wishes *out, Error *err)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    Status s;
+
+    assert_non_null(json);
+    s = fields_parse(wish_fields, WISHES, json, out, err);
+    json_decref(json);
+    return s;
+}
+
+static void wishes_come_back_as_they_were_said(void **state)
+{
+    static const char *const said[] = {
+        "{\"thing\":3,\"job\":7,\"epoch\":\"best\",\"rate\":0.5,\"colour\":\"green\",\"maybe\":{"
+        "\"name\":\"crop\",\"padding\":2},\"must\":{\"name\":\"crop\",\"padding\":4}}",
+        "{\"thing\":\"a text\",\"job\":7,\"epoch\":12,\"rate\":null,\"colour\":null,\"maybe\":null,"
+        "\"must\":{\"name\":\"move\",\"beta1\":0.25,\"beta2\":0.99,\"steps\":3}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        Wishes out;
+        json_t *json;
+        char *text;
+
+        assert_int_equal(wish(said[i], &out, NULL), STATUS_OK);
+        json = fields_json(wish_fields, WISHES, &out);
+        text = json_dumps(json, JSON_WRITE_FLAGS);
+        assert_string_equal(text, said[i]);
+        free(text);
+        json_decref(json);
+    }
+}
+
+static void what_is_left_out_is_known_to_be(void **state)
+{
+    Wishes out;
+
+    (void)state;
+    assert_int_equal(wish("{\"thing\": \"x\", \"job\": 1}", &out, NULL), STATUS_OK);
+    assert_false(out.rate.set || out.colour.set);
+    assert_int_equal(out.of.which, CHECKPOINT_LATEST);
+    assert_int_equal(out.of.job, 1);
+    assert_true(out.maybe.row == CHOICE_NONE);
+    assert_int_equal(out.must.row, 1);
+    assert_int_equal(out.thing.id, 0);
+}
+
+static void numbered_parameters_may_come_as_a_list(void **state)
+{
+    Error err = { 0 };
+    Wishes out;
+
+    (void)state;
+    assert_int_equal(
+        wish("{\"thing\": 1, \"job\": 1, \"must\": {\"betas\": [0.1, 0.2]}}", &out, NULL),
+        STATUS_OK);
+    assert_true(out.must.value[0] == 0.1 && out.must.value[1] == 0.2 && out.must.value[2] == 3);
+    assert_int_equal(
+        wish("{\"thing\": 1, \"job\": 1, \"must\": {\"betas\": [0.1, 2]}}", &out, &err),
+        STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/must/betas/1");
+    error_clear(&err);
+    assert_int_equal(wish("{\"thing\": 1, \"job\": 1, \"must\": {\"betas\": 0.1}}", &out, &err),
+                     STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/must/betas");
+    error_clear(&err);
+    assert_int_equal(wish("{\"thing\": 1, \"job\": 1, \"must\": {\"step\": [3]}}", &out, &err),
+                     STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/must/step");
+}
+
+static void bad_wishes_are_named(void **state)
+{
+    static const struct {
+        const char *text, *pointer;
+    } bad[] = {
+        { "{\"job\": 1}", "/thing" },
+        { "{\"thing\": 0, \"job\": 1}", "/thing" },
+        { "{\"thing\": \"\", \"job\": 1}", "/thing" },
+        { "{\"thing\": [], \"job\": 1}", "/thing" },
+        { "{\"thing\": 1}", "/job" },
+        { "{\"thing\": 1, \"job\": 0}", "/job" },
+        { "{\"thing\": 1, \"job\": 1, \"epoch\": \"first\"}", "/epoch" },
+        { "{\"thing\": 1, \"job\": 1, \"epoch\": 0}", "/epoch" },
+        { "{\"thing\": 1, \"job\": 1, \"rate\": 2}", "/rate" },
+        { "{\"thing\": 1, \"job\": 1, \"colour\": \"blue\"}", "/colour" },
+        { "{\"thing\": 1, \"job\": 1, \"maybe\": {\"name\": \"what\"}}", "/maybe/name" },
+        { "{\"thing\": 1, \"job\": 1, \"maybe\": {}}", "/maybe/name" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        Error err = { 0 };
+        Wishes out;
+
+        assert_int_equal(wish(bad[i].text, &out, &err), STATUS_INVALID);
+        assert_int_equal(err.details, 1);
+        assert_string_equal(err.detail[0].pointer, bad[i].pointer);
+    }
+}
+
+static void an_object_is_laid_over_its_defaults(void **state)
+{
+    json_t *base =
+        json_loads("{\"a\": 1, \"list\": [1, 2], \"in\": {\"x\": 1, \"y\": 2}, \"row\": "
+                   "{\"name\": \"sgd\", \"lr\": 1}, \"same\": {\"name\": \"sgd\", \"lr\": 1}}",
+                   0, NULL);
+    json_t *over = json_loads("{\"list\": [], \"in\": {\"y\": 3}, \"row\": {\"name\": \"adam\"}, "
+                              "\"same\": {\"clip\": 5}, \"b\": null}",
+                              0, NULL);
+    json_t *want =
+        json_loads("{\"a\": 1, \"list\": [], \"in\": {\"x\": 1, \"y\": 3}, \"row\": {\"name\": "
+                   "\"adam\"}, \"same\": {\"name\": \"sgd\", \"lr\": 1, \"clip\": 5}, \"b\": "
+                   "null}",
+                   0, NULL);
+
+    (void)state;
+    assert_true(json_lay_over(base, over));
+    assert_true(json_equal(base, want));
+    json_decref(base);
+    json_decref(over);
+    json_decref(want);
+}
+
+static void a_table_is_described_with_the_defaults_laid_under_it(void **state)
+{
+    json_t *defaults =
+        json_loads("{\"rate\": 0.25, \"must\": {\"name\": \"move\", \"steps\": 7}}", 0, NULL);
+    json_t *described = fields_describe(wish_fields, WISHES, defaults);
+    json_t *must = json_array_get(described, 6), *params;
+
+    (void)state;
+    assert_true(json_real_value(json_object_get(json_array_get(described, 3), "default")) == 0.25);
+    assert_string_equal(json_string_value(json_object_get(must, "default")), "move");
+    params = json_object_get(json_array_get(json_object_get(must, "options"), 1), "params");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(params, 2), "default")), 7);
+    assert_true(json_real_value(json_object_get(json_array_get(params, 0), "default")) == 0.9);
+    assert_true(json_is_null(json_object_get(json_array_get(described, 5), "default")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(described, 2), "default")),
+                        "latest");
+    json_decref(described);
+    json_decref(defaults);
 }
 
 static Status read_status(const char *bytes, size_t size)
@@ -411,6 +586,12 @@ int main(void)
         cmocka_unit_test(a_text_and_a_list_come_back_as_they_were),
         cmocka_unit_test(all_bad_fields_are_named_at_once),
         cmocka_unit_test(a_whole_number_may_be_written_as_a_real),
+        cmocka_unit_test(wishes_come_back_as_they_were_said),
+        cmocka_unit_test(what_is_left_out_is_known_to_be),
+        cmocka_unit_test(numbered_parameters_may_come_as_a_list),
+        cmocka_unit_test(bad_wishes_are_named),
+        cmocka_unit_test(an_object_is_laid_over_its_defaults),
+        cmocka_unit_test(a_table_is_described_with_the_defaults_laid_under_it),
         cmocka_unit_test(a_table_describes_itself),
         cmocka_unit_test(hostile_json_is_refused_quickly),
         cmocka_unit_test(numbers_and_texts_that_json_lacks_have_words),

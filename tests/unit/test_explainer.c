@@ -12,6 +12,7 @@
 #include "core/explain/explainer.h"
 #include "core/graph/run.h"
 #include "core/nn/network.h"
+#include "tests/unit/networks.h"
 #include "tests/unit/scratch.h"
 
 enum { SIDE = 16, CLASSES = 4, IMAGE = SIDE * SIDE * 3 };
@@ -72,24 +73,9 @@ static void rig_init(Rig *rig)
 /* Writes the network's weights as they are now; the path is scratch's. */
 static const char *write_network(Rig *rig, const char *name)
 {
-    uint32_t most = network_tensor_count(&rig->network);
-    StTensor *tensor = calloc(most, sizeof *tensor);
-    char(*names)[GRAPH_WEIGHT_NAME_MAX] = calloc(most, sizeof *names);
-    float *disk = calloc(rig->network.graph.weight_numbers, sizeof *disk);
-    NetworkMeta *meta = calloc(1, sizeof *meta);
     const char *path = scratch_path(&rig->scratch, name);
-    FILE *file = fopen(path, "wb");
 
-    assert_non_null(file);
-    network_meta(&rig->network, meta);
-    assert_int_equal(network_tensors(&rig->network, disk, tensor, names), most);
-    assert_int_equal(safetensors_write(file, tensor, most, meta->row, meta->count, NULL),
-                     STATUS_OK);
-    assert_int_equal(fclose(file), 0);
-    free(meta);
-    free(disk);
-    free(names);
-    free(tensor);
+    network_write(&rig->network, path);
     return path;
 }
 
@@ -111,17 +97,25 @@ static void rig_clear(Rig *rig)
     scratch_remove(&rig->scratch);
 }
 
-static HeatMap map_of(Rig *rig, const char *layer, int64_t class_index, bool signed_map)
+static HeatMap map_by(Rig *rig, const char *cam, const char *layer, int64_t class_index,
+                      bool signed_map)
 {
-    MapRequest request = {
-        .image = rig->image, .layer = layer, .class_index = class_index, .signed_map = signed_map
-    };
+    MapRequest request = { .image = rig->image,
+                           .layer = layer,
+                           .cam = (uint32_t)table_find(cam_table, cam),
+                           .class_index = class_index,
+                           .signed_map = signed_map };
     HeatMap map = { 0 };
     Error err = { 0 };
 
     if (explainer_map(rig->explainer, &request, &map, &err) != STATUS_OK)
         fail_msg("%s", error_message(&err));
     return map;
+}
+
+static HeatMap map_of(Rig *rig, const char *layer, int64_t class_index, bool signed_map)
+{
+    return map_by(rig, "gradcam", layer, class_index, signed_map);
 }
 
 static void near(double got, double want, double slack)
@@ -214,6 +208,7 @@ static void methods_are_found_by_name(void **state)
 {
     (void)state;
     assert_int_equal(table_find(cam_table, "gradcam"), 0);
+    assert_true(table_find(cam_table, "hirescam") > 0 && table_find(cam_table, "cam") > 0);
     assert_int_equal(table_find(cam_table, "guesswork"), -1);
 }
 
@@ -365,6 +360,85 @@ static void at_the_last_stage_gradcam_is_cam(void **state)
     }
 }
 
+/* The exact test of method.md: Grad-CAM = ReLU(HiResCAM) = ReLU(CAM)/(HW), and the pixels of
+ * CAM/(HW) sum to the logit less its bias. */
+static void at_the_last_stage_the_three_methods_are_one(void **state)
+{
+    Rig *rig = *state;
+    float layer[4 * 16], logits[CLASSES];
+    size_t count = 0;
+    const real *bias = weight_of(rig, "fc.bias", &count);
+
+    forward(rig, layer, logits);
+    for (int64_t c = 0; c < CLASSES; c++) {
+        HeatMap grad = map_by(rig, "gradcam", "layer4", c, true),
+                hires = map_by(rig, "hirescam", "layer4", c, true),
+                cam = map_by(rig, "cam", "layer4", c, true),
+                chosen = map_by(rig, "cam", NULL, c, false);
+        double sum = 0;
+
+        for (int p = 0; p < 4; p++) {
+            double want = (double)cam.values[p] / 4;
+
+            near((double)grad.values[p], want, 1e-6 * (1 + fabs(want)));
+            near((double)hires.values[p], want, 1e-6 * (1 + fabs(want)));
+            near((double)chosen.values[p], want > 0 ? 4 * want : 0, 1e-12);
+            sum += want;
+        }
+        near(sum, (double)logits[c] - (double)bias[c], 1e-5);
+        heatmap_clear(&grad);
+        heatmap_clear(&hires);
+        heatmap_clear(&cam);
+        heatmap_clear(&chosen);
+    }
+}
+
+/* Below the last stage gradients differ from pixel to pixel, and so do the two methods. */
+static void below_the_last_stage_they_are_not(void **state)
+{
+    HeatMap grad = map_by(*state, "gradcam", "layer3", 1, true),
+            hires = map_by(*state, "hirescam", "layer3", 1, true);
+    double gap = 0;
+
+    for (int p = 0; p < 16; p++)
+        gap = fmax(gap, fabs((double)grad.values[p] - (double)hires.values[p]));
+    assert_true(gap > 1e-4);
+    heatmap_clear(&grad);
+    heatmap_clear(&hires);
+}
+
+static void cam_is_refused_where_no_linear_head_follows(void **state)
+{
+    Rig *rig = *state;
+    MapRequest request = { .image = rig->image,
+                           .layer = "layer3",
+                           .cam = (uint32_t)table_find(cam_table, "cam") };
+    Network other =
+        network_of("resnet9", SETS({ "width", 2 }), (ModelInput){ SIDE, SIDE, 3, CLASSES });
+    Explainer *pooled = NULL;
+    HeatMap map = { 0 };
+    Error err = { 0 };
+
+    assert_int_equal(explainer_map(rig->explainer, &request, &map, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/layer");
+    assert_non_null(strstr(error_message(&err), "\"layer4\""));
+    network_randomise(&other, 1);
+    network_write(&other, scratch_path(&rig->scratch, "resnet9"));
+    assert_int_equal(
+        explainer_open(scratch_path(&rig->scratch, "resnet9"), rig->pool, &pooled, NULL),
+        STATUS_OK);
+    request.layer = NULL;
+    error_clear(&err);
+    assert_int_equal(explainer_map(pooled, &request, &map, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/layer");
+    assert_non_null(strstr(error_message(&err), "resnet9"));
+    request.cam = (uint32_t)table_find(cam_table, "hirescam");
+    assert_int_equal(explainer_map(pooled, &request, &map, NULL), STATUS_OK);
+    heatmap_clear(&map);
+    explainer_free(pooled);
+    network_clear(&other);
+}
+
 static void every_layer_with_pixels_has_a_map_whatever_was_asked_before(void **state)
 {
     Rig *rig = *state;
@@ -482,6 +556,9 @@ int main(void)
         MAP_TEST(scores_are_a_softmax_and_the_prediction_its_maximum),
         MAP_TEST(an_unsigned_map_is_the_signed_one_without_its_negative_part),
         MAP_TEST(at_the_last_stage_gradcam_is_cam),
+        MAP_TEST(at_the_last_stage_the_three_methods_are_one),
+        MAP_TEST(below_the_last_stage_they_are_not),
+        MAP_TEST(cam_is_refused_where_no_linear_head_follows),
         MAP_TEST(every_layer_with_pixels_has_a_map_whatever_was_asked_before),
         MAP_TEST(a_map_of_zeros_is_said_to_be_empty),
         MAP_TEST(no_weights_bring_a_nan_out),

@@ -309,6 +309,97 @@ static void weights_that_are_no_numbers_still_give_a_legal_genotype(void **state
     derives(&w, true, WITH(TIES("max_pool_3x3"), TIES("max_pool_3x3")));
 }
 
+/* ---- Comparing and drawing ---- */
+
+static Genotype named(const char *name)
+{
+    Genotype ret;
+
+    assert_int_equal(genotype_parse(name, &ret, NULL), STATUS_OK);
+    return ret;
+}
+
+static void a_genotype_has_all_its_edges_in_common_with_itself(void **state)
+{
+    (void)state;
+    for (int i = 0; genotype_names[i] != NULL; i++) {
+        Genotype g = named(genotype_names[i]);
+
+        for (int k = 0; k < CELL_KINDS; k++)
+            assert_int_equal(genotype_common(&g.cell[k], &g.cell[k]), 0xff);
+    }
+}
+
+/* darts_v1 and darts_v2, pair by pair: s3,1 s3,0 sk,0 s3,1 sk,0 s3,1 s3,0 sk,2 against s3,0 s3,1
+ * s3,0 s3,1 s3,1 sk,0 sk,0 d3,2. */
+static void common_edges_are_counted_by_node_whatever_their_order(void **state)
+{
+    Genotype a = named("darts_v1"), b = named("darts_v2");
+
+    (void)state;
+    assert_int_equal(genotype_common(&a.cell[CELL_NORMAL], &b.cell[CELL_NORMAL]), 0x3b);
+    assert_int_equal(genotype_common(&b.cell[CELL_NORMAL], &a.cell[CELL_NORMAL]), 0x3b);
+    assert_int_equal(genotype_common(&a.cell[CELL_REDUCE], &b.cell[CELL_REDUCE]), 0x77);
+}
+
+static uint32_t count_of(const char *text, const char *what)
+{
+    uint32_t count = 0;
+
+    for (const char *at = strstr(text, what); at != NULL; at = strstr(at + 1, what))
+        count++;
+    return count;
+}
+
+static void graphviz_gets_every_edge_and_every_output(void **state)
+{
+    Genotype g = named("pc_darts");
+    char *text = genotype_dot(&g);
+
+    (void)state;
+    assert_non_null(text);
+    assert_int_equal(strncmp(text, "digraph genotype {", 18), 0);
+    assert_int_equal(text[strlen(text) - 2], '}');
+    assert_int_equal(count_of(text, "{"), count_of(text, "}"));
+    assert_int_equal(count_of(text, " -> "), CELL_KINDS * (GENOTYPE_EDGES + CELL_NODES));
+    assert_non_null(strstr(text, "normal_3 [label=\"1\"];"));
+    assert_non_null(strstr(text, "normal_1 -> normal_3 [label=\"dil_conv_3x3\"];"));
+    assert_non_null(strstr(text, "reduce_3 -> reduce_4 [label=\"sep_conv_3x3\"];"));
+    assert_non_null(strstr(text, "reduce_5 -> reduce_out [style=dashed];"));
+    free(text);
+}
+
+/* Every candidate's name stands on its arc's apex; none lies on another. */
+static void a_drawing_has_every_name_in_a_place_of_its_own(void **state)
+{
+    (void)state;
+    for (int i = 0; genotype_names[i] != NULL; i++) {
+        Genotype g = named(genotype_names[i]);
+        char *text = genotype_svg(&g);
+        int x[64], y[64], count = 0;
+
+        assert_non_null(text);
+        assert_int_equal(strncmp(text, "<svg xmlns=", 11), 0);
+        assert_non_null(strstr(text, "</svg>\n"));
+        assert_int_equal(count_of(text, "<path"),
+                         1 + CELL_KINDS * (GENOTYPE_EDGES + CELL_NODES)); /* an arrow's head */
+        assert_int_equal(count_of(text, "stroke-dasharray"), CELL_KINDS * CELL_NODES);
+        assert_null(strstr(text, "style="));
+        for (const char *at = text; (at = strstr(at, "font-size=\"12\"")) != NULL; at++) {
+            const char *tag = at;
+
+            while (*tag != '<')
+                tag--;
+            assert_int_equal(sscanf(tag, "<text x=\"%d\" y=\"%d\"", &x[count], &y[count]), 2);
+            for (int j = 0; j < count; j++)
+                assert_true(abs(x[j] - x[count]) >= 96 || abs(y[j] - y[count]) >= 18);
+            count++;
+        }
+        assert_int_equal(count, CELL_KINDS * GENOTYPE_EDGES);
+        free(text);
+    }
+}
+
 /* ---- Spaces ---- */
 
 static void edge_is(const Space *s, CellKind kind, uint32_t edge, const char *names)
@@ -475,6 +566,10 @@ int main(void)
         cmocka_unit_test(the_strongest_edges_besides_none_are_kept_strongest_first),
         cmocka_unit_test(betas_weigh_edges_but_not_candidates),
         cmocka_unit_test(weights_that_are_no_numbers_still_give_a_legal_genotype),
+        cmocka_unit_test(a_genotype_has_all_its_edges_in_common_with_itself),
+        cmocka_unit_test(common_edges_are_counted_by_node_whatever_their_order),
+        cmocka_unit_test(graphviz_gets_every_edge_and_every_output),
+        cmocka_unit_test(a_drawing_has_every_name_in_a_place_of_its_own),
         cmocka_unit_test(spaces_have_their_lists),
         cmocka_unit_test(s1_has_its_candidates_edge_by_edge),
         cmocka_unit_test(a_space_of_ones_own_may_differ_from_edge_to_edge),

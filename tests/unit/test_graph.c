@@ -410,14 +410,15 @@ static void exact_bytes(const Plan *plan)
     for (NodeId i = 0; i < plan->graph->nodes; i++) {
         const NodePlan *np = &plan->node[i];
         size_t numbers = arena_round(shape_count(&np->shapes.out) * sizeof(real)),
-               saved = arena_round(np->shapes.saved * sizeof(real));
+               saved = arena_round(np->shapes.saved * sizeof(real)),
+               wants = op_scratch_bytes(&np->shapes, np->backward);
 
         if (!np->runs)
             continue;
         end = np->out + numbers > end ? np->out + numbers : end;
         end = saved > 0 && np->saved + saved > end ? np->saved + saved : end;
         end = np->wants && np->gradient + numbers > end ? np->gradient + numbers : end;
-        scratch = np->shapes.scratch_bytes > scratch ? np->shapes.scratch_bytes : scratch;
+        scratch = wants > scratch ? wants : scratch;
     }
     assert_int_equal(plan->scratch, end);
     assert_int_equal(plan->bytes, end + arena_round(scratch));
@@ -746,6 +747,108 @@ static void nodes_that_nobody_looks_between_become_one_step(void **state)
     graph_clear(&g);
 }
 
+/* A convolution by each of the ways to compute one, and what follows it. */
+static NodeId build_ways(Graph *g)
+{
+    NodeId x = graph_input(g, "x", shape4(1, 8, 8, 3)), y, z;
+
+    x = graph_node(g, "conv2d", "conv", x, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 32 }, { "padding", 1 }, { "bias", 1 }));
+    x = graph_node(g, "batch_norm", "norm", x, NODE_NONE, NULL);
+    x = graph_node(g, "relu", "relu", x, NODE_NONE, NULL);
+    z = graph_node(g, "scale", "half", x, NODE_NONE, GRAPH_PARAMS({ "factor", 0.5 }));
+    y = graph_node(g, "conv2d", "winograd", x, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 32 }, { "padding", 1 }));
+    y = graph_node(g, "batch_norm", "winograd's norm", y, NODE_NONE, NULL);
+    x = graph_node(g, "relu", "", graph_node(g, "add", "sum", y, z, NULL), NODE_NONE, NULL);
+    y = graph_node(g, "conv2d", "direct", x, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 64 }, { "padding", 1 }, { "stride", 2 }));
+    y = graph_node(g, "batch_norm", "direct's norm", y, NODE_NONE, GRAPH_PARAMS({ "affine", 0 }));
+    z = graph_node(g, "conv2d", "short", x, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 64 }, { "kernel", 1 }, { "stride", 2 }));
+    z = graph_node(g, "batch_norm", "short norm", z, NODE_NONE, NULL);
+    x = graph_node(g, "add", "ways", y, z, NULL);
+    y = graph_node(g, "conv2d", "few tiles", x, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 64 }, { "padding", 1 }));
+    return graph_node(g, "batch_norm", "last norm", y, NODE_NONE, NULL);
+}
+
+static void inference_takes_convolutions_and_norms_as_one(void **state)
+{
+    static const struct {
+        const char *keep;
+        bool training;
+        unsigned gradients;
+        const char *steps;
+    } rows[] = {
+        { NULL, false, 0,
+          "conv_norm_relu scale conv_norm_add_relu conv_norm conv_norm_add conv_norm" },
+        { NULL, false, GRADIENT_ARCHITECTURE,
+          "conv_norm_relu scale conv_norm_add_relu conv_norm conv_norm_add conv_norm" },
+        { "winograd", false, 0,
+          "conv_norm_relu scale conv2d norm_add_relu conv_norm conv_norm_add conv_norm" },
+        { "sum", false, 0,
+          "conv_norm_relu scale conv_norm_add relu conv_norm conv_norm_add conv_norm" },
+        { NULL, false, GRADIENT_TRAINED,
+          "conv2d norm_relu scale conv2d norm_add_relu conv2d conv2d batch_norm norm_add conv2d "
+          "batch_norm" },
+        { NULL, true, 0,
+          "conv2d norm_relu scale conv2d norm_add_relu conv2d conv2d batch_norm norm_add conv2d "
+          "batch_norm" },
+    };
+    static const uint32_t images[] = { 1, 3, 17 };
+    Graph g;
+    Pool *pool;
+    NodeId output;
+
+    (void)state;
+    graph_init(&g);
+    output = build_ways(&g);
+    assert_int_equal(graph_status(&g, NULL), STATUS_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        PlanSpec spec = { .images = 2,
+                          .training = rows[i].training,
+                          .gradients = rows[i].gradients,
+                          .output = output,
+                          .gradient_to = NODE_NONE,
+                          .keep = { NODE_NONE } };
+        char steps[256];
+
+        if (rows[i].keep != NULL) {
+            spec.keep[0] = graph_find_layer(&g, rows[i].keep);
+            spec.keep[1] = NODE_NONE;
+        }
+        steps_of(&g, &spec, sizeof steps, steps);
+        assert_string_equal(steps, rows[i].steps);
+    }
+    assert_int_equal(pool_new(2, &pool, NULL), STATUS_OK);
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) /* the same bits */
+        check_plans(&g, output, images[i], false, pool);
+    pool_free(pool);
+    graph_clear(&g);
+}
+
+static void a_norm_whose_weights_stand_elsewhere_stays_by_itself(void **state)
+{
+    PlanSpec spec = { .images = 2, .gradient_to = NODE_NONE, .keep = { NODE_NONE } };
+    char steps[256];
+    NodeId x, y;
+    Graph g;
+
+    (void)state;
+    graph_init(&g);
+    x = graph_input(&g, "x", shape4(1, 4, 4, 3));
+    y = graph_node(&g, "conv2d", "conv", x, NODE_NONE,
+                   GRAPH_PARAMS({ "channels", 3 }, { "padding", 1 }));
+    x = graph_node(&g, "batch_norm", "other norm", x, NODE_NONE, NULL);
+    y = graph_node(&g, "batch_norm", "norm", y, NODE_NONE, NULL);
+    spec.output = graph_node(&g, "add", "sum", x, y, NULL);
+    assert_int_equal(graph_status(&g, NULL), STATUS_OK);
+    steps_of(&g, &spec, sizeof steps, steps);
+    assert_string_equal(steps, "conv2d batch_norm norm_add");
+    graph_clear(&g);
+}
+
 /* An edge's candidates are read again for the alphas' gradient only. */
 static void what_only_an_unwanted_gradient_reads_is_not_kept(void **state)
 {
@@ -799,7 +902,7 @@ static void a_plan_can_be_printed(void **state)
     (void)state;
     assert_non_null(out);
     assert_int_equal(plan_init(&plan, &n.graph, &spec, NULL), STATUS_OK);
-    plan_print(&plan, out);
+    plan_print(&plan, NULL, out);
     fclose(out);
     for (size_t i = 0; i < size; i++)
         lines += text[i] == '\n';
@@ -868,6 +971,8 @@ int main(void)
         cmocka_unit_test(a_parameter_is_named_as_its_node_and_alphas_count_for_nothing),
         cmocka_unit_test(the_first_layer_with_a_number_that_is_not_finite_is_named),
         cmocka_unit_test(nodes_that_nobody_looks_between_become_one_step),
+        cmocka_unit_test(inference_takes_convolutions_and_norms_as_one),
+        cmocka_unit_test(a_norm_whose_weights_stand_elsewhere_stays_by_itself),
         cmocka_unit_test(what_only_an_unwanted_gradient_reads_is_not_kept),
         cmocka_unit_test(a_plan_can_be_printed),
         cmocka_unit_test(inference_needs_a_few_layers_of_memory_and_training_less_than_all),

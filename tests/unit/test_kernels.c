@@ -78,8 +78,8 @@ static void near_double(const Kernels *k, const char *row, const double *got, co
 
 static void every_row_of_the_table_is_tested_here(void **state)
 {
-    /* Whoever adds a row adds its test and counts it here; five are in test_winograd.c, ten
-     * in test_planes.c. */
+    /* Whoever adds a row adds its test and counts it here; five are in test_winograd.c, two
+     * in test_direct.c, seven in test_planes.c, one in test_profile.c. */
     enum { TESTED = 43 };
 
     (void)state;

@@ -1,14 +1,8 @@
 /* The real kinds, end to end through the queue: train, evaluate, and heat maps of what they leave.
  */
-#include "tests/unit/test.h"
+#include "tests/unit/kinds_rig.h"
 
-#include <math.h>
 #include <pthread.h>
-#include <string.h>
-
-#include "server/jobs/maps.h"
-#include "server/jobs/queue.h"
-#include "tests/unit/scratch.h"
 
 #define TINY                                                                                    \
     "{\"kind\": \"train\", \"seed\": 3, \"threads\": 2, \"params\": {\"dataset\": \"shapes\", " \
@@ -17,136 +11,16 @@
     "\"model\": {\"name\": \"resnet18\", \"width\": 4}, \"augment\": [{\"name\": \"crop\"}, "   \
     "{\"name\": \"flip\"}]}}"
 
-typedef struct Rig {
-    Scratch scratch;
-    Store *store;
-    Datasets *datasets;
-    Queue *queue;
-    Maps *maps;
-    int64_t trained; /* a finished TINY */
-} Rig;
-
-static void open_queue(Rig *rig)
-{
-    QueueOptions options = { .workers = 1, .datasets = rig->datasets };
-
-    assert_int_equal(store_open(rig->scratch.path, &rig->store, NULL), STATUS_OK);
-    options.store = rig->store;
-    assert_int_equal(queue_new(&options, &rig->queue, NULL), STATUS_OK);
-    assert_int_equal(maps_new(rig->queue, &rig->maps, NULL), STATUS_OK);
-}
-
-static void close_queue(Rig *rig)
-{
-    maps_free(rig->maps);
-    assert_int_equal(queue_drain(rig->queue, NULL), STATUS_OK);
-    queue_free(rig->queue);
-    store_close(rig->store);
-}
-
-static Status submit_error(Rig *rig, const char *text, int64_t *ret_id, Error *err)
-{
-    json_t *body = json_loads(text, 0, NULL);
-    Job job = { 0 };
-    Status s;
-
-    assert_non_null(body);
-    do { /* as HTTP does, while a data set is being read */
-        datasets_wait(rig->datasets, datasets_generation(rig->datasets),
-                      datasets_loading(rig->datasets) ? 1000 : 0);
-        error_clear(err);
-        s = queue_submit(rig->queue, body, &job, err);
-    } while (s == STATUS_BUSY);
-    if (s == STATUS_OK)
-        *ret_id = job.id;
-    job_clear(&job);
-    json_decref(body);
-    return s;
-}
-
-static int64_t submit(Rig *rig, const char *text)
-{
-    Error err = { 0 };
-    int64_t id = 0;
-
-    if (submit_error(rig, text, &id, &err) != STATUS_OK)
-        fail_msg("%s: %s", err.detail[0].pointer, error_message(&err));
-    return id;
-}
-
-static Job wait_for(Rig *rig, int64_t id, uint64_t step)
-{
-    for (int i = 0; i < 30000; i++) {
-        Job job = { 0 };
-
-        assert_int_equal(queue_get(rig->queue, id, &job, NULL), STATUS_OK);
-        if (job_state_final(job.state) || job.progress.step >= step)
-            return job;
-        job_clear(&job);
-        usleep(2000);
-    }
-    fail_msg("job %lld did not get there", (long long)id);
-    return (Job){ 0 };
-}
-
-static Job succeeded(Rig *rig, int64_t id)
-{
-    Job job = wait_for(rig, id, UINT64_MAX);
-
-    if (job.state != JOB_SUCCEEDED)
-        fail_msg("job %lld is %s: %s", (long long)id, job_state_names[job.state],
-                 job.reason == NULL ? "" : job.reason);
-    return job;
-}
-
-static double latest(const Job *job, const char *key)
-{
-    for (uint32_t i = 0; i < job->latest_count; i++)
-        if (strcmp(job->latest[i].key, key) == 0)
-            return job->latest[i].value;
-    return NAN;
-}
-
 static int setup(void **state)
 {
-    Rig *rig = calloc(1, sizeof *rig);
-    const char *const missing = "gone=/nonexistent/data";
+    Rig *rig = rig_open();
     Job job;
 
-    rig->scratch = scratch_new();
-    assert_int_equal(datasets_new(&missing, 1, &rig->datasets, NULL), STATUS_OK);
-    datasets_open_all(rig->datasets, NULL);
-    while (datasets_loading(rig->datasets))
-        datasets_wait(rig->datasets, datasets_generation(rig->datasets), 100);
-    open_queue(rig);
     rig->trained = submit(rig, TINY);
     job = succeeded(rig, rig->trained);
     job_clear(&job);
     *state = rig;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    Rig *rig = *state;
-
-    close_queue(rig);
-    datasets_free(rig->datasets);
-    scratch_remove(&rig->scratch);
-    free(rig);
-    return 0;
-}
-
-static void refused(Rig *rig, const char *text, const char *pointer)
-{
-    Error err = { 0 };
-    int64_t id;
-
-    assert_int_equal(status_http(submit_error(rig, text, &id, &err)), 422);
-    for (uint32_t i = 0; i < err.details; i++)
-        if (strcmp(err.detail[i].pointer, pointer) == 0)
-            return;
-    fail_msg("expected %s, got %s: %s", pointer, err.detail[0].pointer, error_message(&err));
 }
 
 /* --- train --- */
@@ -277,14 +151,6 @@ static void a_job_that_diverges_keeps_its_last_good_checkpoint(void **state)
     job_clear(&job);
 }
 
-static void the_digest(Rig *rig, int64_t id, char ret[SHA256_HEX])
-{
-    Checkpoint c;
-
-    assert_int_equal(queue_checkpoint(rig->queue, id, "latest", &c, NULL), STATUS_OK);
-    memcpy(ret, c.sha256, SHA256_HEX);
-}
-
 static void a_drained_job_ends_with_the_same_bits(void **state)
 {
     Rig *rig = *state;
@@ -383,18 +249,18 @@ static void a_job_that_has_not_finished_cannot_be_evaluated(void **state)
 
 /* --- heat maps --- */
 
-typedef struct Answer {
+typedef struct MapAnswer {
     pthread_mutex_t lock;
     pthread_cond_t done;
     unsigned count;
     Status status;
     char pointer[ERROR_POINTER_MAX];
     MapsResult result;
-} Answer;
+} MapAnswer;
 
 static void answered(void *context, Status status, const Error *err, MapsResult *result)
 {
-    Answer *a = context;
+    MapAnswer *a = context;
 
     pthread_mutex_lock(&a->lock);
     a->status = status;
@@ -417,7 +283,7 @@ static MapsRequest map_request(const Rig *rig, MapsWhat what)
                           .render = { .scale = 2, .blend = 0.5f } };
 }
 
-static void wait_answers(Answer *a, unsigned count)
+static void wait_answers(MapAnswer *a, unsigned count)
 {
     pthread_mutex_lock(&a->lock);
     while (a->count < count)
@@ -425,9 +291,9 @@ static void wait_answers(Answer *a, unsigned count)
     pthread_mutex_unlock(&a->lock);
 }
 
-static Status ask(Rig *rig, const MapsRequest *request, Answer *a)
+static Status ask(Rig *rig, const MapsRequest *request, MapAnswer *a)
 {
-    *a = (Answer){ .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
+    *a = (MapAnswer){ .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
     assert_int_equal(maps_submit(rig->maps, request, answered, a, NULL), STATUS_OK);
     wait_answers(a, 1);
     return a->status;
@@ -437,7 +303,7 @@ static void a_map_comes_as_picture_and_as_numbers(void **state)
 {
     Rig *rig = *state;
     MapsRequest png = map_request(rig, MAPS_PNG), npy = map_request(rig, MAPS_NPY);
-    Answer a;
+    MapAnswer a;
 
     assert_int_equal(ask(rig, &png, &a), STATUS_OK);
     assert_memory_equal(a.result.bytes.data, "\x89PNG", 4);
@@ -459,7 +325,7 @@ static void layers_are_listed(void **state)
     json_t *body, *item;
     size_t i;
     bool found = false;
-    Answer a;
+    MapAnswer a;
 
     assert_int_equal(ask(rig, &request, &a), STATUS_OK);
     body = json_loadb((const char *)a.result.bytes.data, a.result.bytes.size, 0, NULL);
@@ -475,7 +341,7 @@ static void what_is_not_there_is_said(void **state)
 {
     Rig *rig = *state;
     MapsRequest r = map_request(rig, MAPS_PNG);
-    Answer a;
+    MapAnswer a;
 
     snprintf(r.layer, sizeof r.layer, "layer9");
     assert_int_equal(ask(rig, &r, &a), STATUS_INVALID);
@@ -500,7 +366,7 @@ static void a_full_queue_is_busy_and_every_other_is_answered(void **state)
     Rig *rig = *state;
     MapsRequest r = map_request(rig, MAPS_PNG);
     unsigned accepted = 0, busy = 0;
-    Answer a = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
+    MapAnswer a = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
 
     for (int i = 0; i < 200; i++) {
         Status s = maps_submit(rig->maps, &r, answered, &a, NULL);
@@ -534,5 +400,5 @@ int main(void)
         cmocka_unit_test(a_full_queue_is_busy_and_every_other_is_answered),
     };
 
-    return cmocka_run_group_tests_name("kinds", tests, setup, teardown);
+    return cmocka_run_group_tests_name("kinds", tests, setup, rig_teardown);
 }

@@ -113,14 +113,53 @@ static const Wrong wrong[] = {
       .value = { 3 },
       .in = { ROWS(2, 3), ROWS(1, 1), ROWS(1, 2) },
       .says = "number 2 differs" },
+    { .op = "conv_norm", .in = { ROWS(2, 3) }, .says = "conv2d wants [N,H,W,C]" },
+    { .op = "conv_norm_add",
+      .name = { "channels" },
+      .value = { 4 },
+      .in = { IMAGES(2, 3, 3, 4), IMAGES(2, 3, 3, 4) },
+      .says = "the convolution's output" },
     { .op = "batch_statistics", .in = { ROWS(2, 3) }, .says = "got rank 2" },
-    { .op = "separable", .in = { ROWS(2, 3) }, .says = "[N,H,W,C]" },
-    { .op = "separable",
+    { .op = "mixed_separable", .in = { ROWS(2, 3), ROWS(1, 1) }, .says = "[N,H,W,C]" },
+    { .op = "mixed_separable",
       .name = { "kernel" },
       .value = { 4 },
-      .in = { IMAGES(2, 3, 3, 4) },
+      .in = { IMAGES(2, 3, 3, 4), ROWS(1, 1) },
       .says = "odd kernel" },
-    { .op = "separable", .in = { IMAGES(2, 3, 3, 4), ROWS(2, 3) }, .says = "statistics [2,4]" },
+    { .op = "mixed_separable",
+      .name = { "column" },
+      .value = { 2 },
+      .in = { IMAGES(2, 3, 3, 4), ROWS(1, 2) },
+      .says = "a row 0, column 2" },
+    { .op = "mixed_separable_add",
+      .name = { "stride" },
+      .value = { 2 },
+      .in = { IMAGES(2, 3, 3, 4), IMAGES(2, 3, 3, 4), ROWS(1, 1) },
+      .says = "a base of the convolution's shape" },
+    { .op = "mixed_gates", .in = { ROWS(2, 3), ROWS(1, 1) }, .says = "[N,H,W,C]" },
+    { .op = "mixed_gates",
+      .name = { "plain" },
+      .value = { 4 },
+      .in = { IMAGES(2, 3, 3, 4), ROWS(1, 2) },
+      .says = "a column for each candidate" },
+    { .op = "mixed_gates",
+      .name = { "plain", "gated" },
+      .value = { 1, 1 },
+      .in = { IMAGES(2, 3, 3, 4), ROWS(1, 2), ROWS(2, 4) },
+      .says = "a column for each candidate" },
+    { .op = "mixed_gates",
+      .name = { "gated" },
+      .value = { 2 },
+      .in = { IMAGES(2, 3, 3, 4), ROWS(1, 2) },
+      .says = "2 inputs for 1 gates" },
+    { .op = "mixed_gates",
+      .name = { "gated" },
+      .value = { 2 },
+      .in = { IMAGES(2, 3, 3, 4), ROWS(1, 2), ROWS(2, 3) },
+      .says = "gates [2,4]" },
+    { .op = "mixed_gates_add",
+      .in = { IMAGES(2, 3, 2, 4), IMAGES(2, 3, 3, 4), ROWS(1, 1) },
+      .says = "a base of x's shape" },
     { .op = "mixed_sum", .in = { ROWS(1, 1), ROWS(2, 4) }, .says = "[N,H,W,C]" },
     { .op = "mixed_sum",
       .name = { "row" },
@@ -239,6 +278,17 @@ static void any_inputs(Rng *rng, Try *t)
         t->in[t->op->inputs > 2] = shape2(1 + rng_below(rng, 4), 1 + rng_below(rng, 4));
 }
 
+/* Often, what is added to a convolution's output has its shape. */
+static void fit_sum(Rng *rng, Try *t)
+{
+    const Op *conv = op_find("conv2d");
+    OpShapes shapes;
+
+    if (t->inputs == 2 && t->op->described.params == op_find("conv_norm")->described.params &&
+        rng_below(rng, 2) == 0 && conv->shape(t->value, &t->in[1], 1, &shapes, NULL) == STATUS_OK)
+        t->in[0] = shapes.out;
+}
+
 /* Small enough to be run. */
 static bool small(const OpShapes *s)
 {
@@ -336,6 +386,7 @@ static uint32_t tries(const Op *op, uint32_t row, Pool *pool)
         for (uint32_t p = 0; p < op->described.count; p++)
             t.value[p] = any_value(&rng, &op->described.params[p]);
         any_inputs(&rng, &t);
+        fit_sum(&rng, &t);
         s = op->shape(t.value, t.in, t.inputs, &t.shapes, &err);
         if (s != STATUS_OK) {
             assert_int_equal(s, STATUS_BAD_SHAPE);

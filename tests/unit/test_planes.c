@@ -1,6 +1,6 @@
 /*
- * planes: the kernels of small maps and of passes over channels, every family that this CPU runs
- * against the naive reference. Buffers have exactly the size that a kernel may touch.
+ * planes: the kernels of small maps, every family that this CPU runs against the naive reference.
+ * Buffers have exactly the size that a kernel may touch.
  */
 #include "tests/unit/test.h"
 
@@ -185,7 +185,61 @@ static void planes_come_in_and_go_out_alike(void **state)
     }
 }
 
+/* g = k[0]*dy + k[1]*(x - k[2]) + k[3], out of rows of pixels that are `wide` numbers. */
+static void gradients_are_blended_alike(void **state)
+{
+    (void)state;
+    EACH_FAMILY(k)
+    for (size_t i = 0; i < PLANES; i++) {
+        const Plane *p = &planes[i];
+        size_t wide = p->t + 3, in = p->rows * p->cols * wide - 3, out = p->rows * p->cols * p->t;
+        PlaneWindow blend = { .t = p->t,
+                              .rows = p->rows,
+                              .cols = p->cols,
+                              .dst_row = p->cols * p->t,
+                              .dst_col = p->t,
+                              .src_row = p->cols * wide,
+                              .src_col = wide };
+        real *x = uniform(in), *dy = uniform(in), *factors = uniform(4 * p->t), *got = uniform(out),
+             *want = uniform(out);
+
+        kernels_reference.plane_blend(&blend, factors, x, dy, want);
+        k->plane_blend(&blend, factors, x, dy, got);
+        near(k, "plane_blend", got, want, out, 2e-6);
+        free(x);
+        free(dy);
+        free(factors);
+        free(got);
+        free(want);
+    }
+}
+
 /* ---- Products ---- */
+
+/* A product's moments, about the same numbers. */
+static void moments_agree(const Kernels *k, const PlaneMoments *got, const PlaneMoments *want,
+                          size_t rows, size_t n, size_t depth)
+{
+    near(k, "plane_product's first row", got->about, want->about, n, rounding(depth));
+    near_double(k, "plane_product's sums", got->sum, want->sum, n, 10 * rounding(rows * depth));
+    near_double(k, "plane_product's squares", got->square, want->square, n,
+                10 * rounding(rows * depth));
+}
+
+static PlaneMoments moments_new(size_t n)
+{
+    return (PlaneMoments){
+        .about = uniform(n), .sum = zeros(n), .square = zeros(n), .work = uniform(2 * n)
+    };
+}
+
+static void moments_free(PlaneMoments *m)
+{
+    free(m->about);
+    free(m->sum);
+    free(m->square);
+    free(m->work);
+}
 
 static void small_products_agree(void **state)
 {
@@ -196,92 +250,66 @@ static void small_products_agree(void **state)
     EACH_FAMILY(k)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t rows = sizes[i][0], depth = sizes[i][1], n = sizes[i][2];
-        RowSteps dense = { SIZE_MAX, 0, depth }, grouped = { 4, 4 * n + 5, n };
+        RowSteps grouped = { 4, 4 * n + 5, n };
         size_t all = (rows + 3) / 4 * (4 * n + 5);
         real *a = uniform(rows * depth), *b = uniform(depth * n), *got = uniform(all),
-             *want = copy(got, all), *work = uniform(depth * n);
-        double *got_dw = zeros(depth * n), *want_dw = zeros(depth * n);
+             *want = copy(got, all), *d = uniform(rows * n), *got_dw = uniform(depth * n),
+             *want_dw = copy(got_dw, depth * n);
+        PlaneMoments got_moments = moments_new(n), want_moments = moments_new(n);
 
-        kernels_reference.plane_product(rows, depth, n, a, &dense, b, want, &grouped);
-        k->plane_product(rows, depth, n, a, &dense, b, got, &grouped);
+        kernels_reference.plane_product(rows, depth, n, a, b, want, &grouped, &want_moments);
+        k->plane_product(rows, depth, n, a, b, got, &grouped, &got_moments);
         near(k, "plane_product", got, want, all, rounding(depth));
-        kernels_reference.plane_outer(rows, depth, n, a, &dense, want, &grouped, want_dw, work);
-        k->plane_outer(rows, depth, n, a, &dense, want, &grouped, got_dw, work);
-        near_double(k, "plane_outer", got_dw, want_dw, depth * n, rounding(rows * depth));
+        moments_agree(k, &got_moments, &want_moments, rows, n, depth);
+        memset(got, 0, all * sizeof *got);
+        memset(want, 0, all * sizeof *want);
+        kernels_reference.plane_product(rows, depth, n, a, b, want, &grouped, NULL);
+        k->plane_product(rows, depth, n, a, b, got, &grouped, NULL);
+        near(k, "plane_product without moments", got, want, all, rounding(depth));
+        kernels_reference.plane_outer(rows, depth, n, a, d, want_dw);
+        k->plane_outer(rows, depth, n, a, d, got_dw);
+        near(k, "plane_outer", got_dw, want_dw, depth * n, rounding(rows * depth));
         free(a);
         free(b);
         free(got);
         free(want);
-        free(work);
+        free(d);
         free(got_dw);
         free(want_dw);
+        moments_free(&got_moments);
+        moments_free(&want_moments);
     }
 }
 
-/* ---- Passes over channels ---- */
-
-static const size_t channel_counts[] = { 1, 3, 16, 36, 144, 300 };
-static const size_t row_counts[] = { 1, 7, 256, 1029 };
-enum { PASSES = sizeof channel_counts / sizeof *channel_counts * 4 };
-
-static void passes_agree(const Kernels *k, size_t rows, size_t c, bool accumulate)
-{
-    real *x = uniform(rows * c), *dy = uniform(rows * c), *mean = uniform(c), *a = uniform(c),
-         *b = uniform(c), *d = uniform(c), *got = uniform(rows * c), *want = copy(got, rows * c);
-    double *got_sums = zeros(2 * c), *want_sums = zeros(2 * c);
-
-    kernels_reference.channel_affine(rows, c, x, a, accumulate ? NULL : b, want, accumulate);
-    k->channel_affine(rows, c, x, a, accumulate ? NULL : b, got, accumulate);
-    near(k, "channel_affine", got, want, rows * c, 1e-6);
-    kernels_reference.channel_affine(rows, c, x, a, accumulate ? b : NULL, want, accumulate);
-    k->channel_affine(rows, c, x, a, accumulate ? b : NULL, got, accumulate);
-    near(k, "channel_affine", got, want, rows * c, 1e-6);
-    kernels_reference.channel_backward(rows, c, x, dy, mean, a, b, d, want, accumulate);
-    k->channel_backward(rows, c, x, dy, mean, a, b, d, got, accumulate);
-    near(k, "channel_backward", got, want, rows * c, 2e-6);
-    kernels_reference.channel_dots(rows, c, x, dy, mean, want_sums, want_sums + c);
-    k->channel_dots(rows, c, x, dy, mean, got_sums, got_sums + c);
-    near_double(k, "channel_dots", got_sums, want_sums, 2 * c, rounding(rows));
-    kernels_reference.channel_moments(rows, c, x, want_sums, want_sums + c);
-    k->channel_moments(rows, c, x, got_sums, got_sums + c);
-    near_double(k, "channel_moments", got_sums, want_sums, 2 * c, rounding(rows));
-    free(x);
-    free(dy);
-    free(mean);
-    free(a);
-    free(b);
-    free(d);
-    free(got);
-    free(want);
-    free(got_sums);
-    free(want_sums);
-}
-
-static void passes_over_channels_agree(void **state)
-{
-    (void)state;
-    EACH_FAMILY(k)
-    for (size_t i = 0; i < 2 * PASSES; i++)
-        passes_agree(k, row_counts[i / 2 % 4], channel_counts[i / 8], i % 2 == 1);
-}
-
-/* A plain sum of squares would lose all digits. */
+/* A plain sum of squares would lose all digits: here column j is 1000 and a little. */
 static void moments_survive_a_mean_a_thousand_deviations_off(void **state)
 {
     enum { ROWS = 2000, C = 16 };
+    const RowSteps all = { SIZE_MAX, 0, C };
 
     (void)state;
     EACH_FAMILY(k)
     {
-        real *x = uniform(ROWS * C);
-        double got[2 * C], want[2 * C];
+        real *a = uniform(2 * ROWS), *b = uniform(2 * C), *c = uniform(ROWS * C);
+        PlaneMoments got = moments_new(C), want = moments_new(C);
 
-        for (size_t i = 0; i < ROWS * C; i++)
-            x[i] += 1000;
-        kernels_reference.channel_moments(ROWS, C, x, want, want + C);
-        k->channel_moments(ROWS, C, x, got, got + C);
-        near_double(k, "channel_moments", got, want, 2 * C, 1e-5);
-        free(x);
+        for (size_t i = 0; i < ROWS; i++)
+            a[2 * i] = 1;
+        for (size_t j = 0; j < C; j++)
+            b[j] = 1000;
+        kernels_reference.plane_product(ROWS, 2, C, a, b, c, &all, &want);
+        k->plane_product(ROWS, 2, C, a, b, c, &all, &got);
+        for (size_t j = 0; j < C; j++) {
+            double m2 = got.square[j] - got.sum[j] * got.sum[j] / ROWS,
+                   wanted = want.square[j] - want.sum[j] * want.sum[j] / ROWS;
+
+            near_double(k, "plane_product's m2", &m2, &wanted, 1, 1e-3);
+        }
+        free(a);
+        free(b);
+        free(c);
+        moments_free(&got);
+        moments_free(&want);
     }
 }
 
@@ -303,8 +331,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_agree),
         cmocka_unit_test(planes_come_in_and_go_out_alike),
+        cmocka_unit_test(gradients_are_blended_alike),
         cmocka_unit_test(small_products_agree),
-        cmocka_unit_test(passes_over_channels_agree),
         cmocka_unit_test(moments_survive_a_mean_a_thousand_deviations_off),
         cmocka_unit_test(a_relu_keeps_nan),
     };

@@ -21,7 +21,7 @@
 enum { EPOCH = 5 }; /* steps */
 
 typedef struct CountParams {
-    uint32_t steps, ms, fail_at;
+    uint32_t steps, ms, fail_at, stop_at;
     double memory;
     char label[16];
 } CountParams;
@@ -30,6 +30,7 @@ static const Field count_fields[] = {
     FIELD_U32_ROW(CountParams, steps, "steps", 10, 1, 100000, "how far"),
     FIELD_U32_ROW(CountParams, ms, "ms", 1, 0, 1000, "milliseconds a step"),
     FIELD_U32_ROW(CountParams, fail_at, "fail_at", 0, 0, 100000, "step that fails"),
+    FIELD_U32_ROW(CountParams, stop_at, "stop_at", 0, 0, 100000, "step that is enough"),
     FIELD_REAL_ROW(CountParams, memory, "memory", 0, 0, 1e18, "bytes it claims to need"),
     FIELD_STRING_ROW(CountParams, label, "label", 0, "", "goes to the order of starts"),
 };
@@ -110,7 +111,7 @@ static Status count_run(JobRun *run, Error *err)
     pthread_mutex_lock(&order_lock);
     strncat(order, p->label, sizeof order - strlen(order) - 1);
     pthread_mutex_unlock(&order_lock);
-    while (s == STATUS_OK && step < p->steps) {
+    while (s == STATUS_OK && step < p->steps && (p->stop_at == 0 || step < p->stop_at)) {
         MetricValue value = run_value("count", "step", step + 1, (double)step + 1);
 
         if (atomic_load(run->stop) != STOP_NO)
@@ -123,6 +124,8 @@ static Status count_run(JobRun *run, Error *err)
         if (step % EPOCH == 0 || step == p->steps)
             s = count_epoch(run, step, err);
     }
+    if (s == STATUS_OK && step == p->stop_at)
+        run_stopped_early(run, "%u steps are enough", p->stop_at);
     if (s == STATUS_OK)
         run_result(run, json_pack("{s:i}", "counted", (int)step));
     return s;
@@ -199,7 +202,7 @@ static Status submit_error(Rig *rig, const char *text, int64_t *ret_id, Error *e
     Status s;
 
     assert_non_null(body);
-    s = queue_submit(rig->queue, body, &job, err);
+    s = queue_submit(rig->queue, body, NULL, &job, err);
     if (s == STATUS_OK)
         *ret_id = job.id;
     job_clear(&job);
@@ -406,8 +409,9 @@ static void a_job_comes_back_with_every_default(void **state)
     id = submit(rig, "{\"kind\": \"count\", \"name\": \"n\", \"tags\": [\"a\", \"b\"], \"seed\": "
                      "9007199254740991}");
     job = get(rig, id);
-    assert_string_equal(job.params,
-                        "{\"steps\":10,\"ms\":1,\"fail_at\":0,\"memory\":0.0,\"label\":\"\"}");
+    assert_string_equal(
+        job.params,
+        "{\"steps\":10,\"ms\":1,\"fail_at\":0,\"stop_at\":0,\"memory\":0.0,\"label\":\"\"}");
     assert_string_equal(job.tags, "[\"a\",\"b\"]");
     assert_int_equal(job.seed, 9007199254740991);
     assert_int_equal(job.state, JOB_QUEUED);
@@ -419,6 +423,25 @@ static void a_job_comes_back_with_every_default(void **state)
 }
 
 /* --- running --- */
+
+static void a_job_that_stops_early_is_over_and_has_its_result(void **state)
+{
+    Rig *rig = *state;
+    Job job;
+
+    open_queue(rig, 1);
+    job = wait_until(rig,
+                     submit(rig, "{\"kind\": \"count\", \"params\": {\"steps\": 12, \"stop_at\": "
+                                 "7}}"),
+                     is_over);
+    assert_int_equal(job.state, JOB_EARLY_STOPPED);
+    assert_string_equal(job.reason, "7 steps are enough");
+    assert_string_equal(job.result, "{\"counted\":7}");
+    assert_int_equal(job.progress.step, 7);
+    assert_true(job.finished_ms > 0);
+    assert_true(job_state_final(job.state) && job_state_whole(job.state));
+    job_clear(&job);
+}
 
 static void a_job_runs_to_its_end(void **state)
 {
@@ -977,6 +1000,7 @@ int main(void)
         WITH_QUEUE(a_dry_run_says_what_a_job_would_need_and_queues_nothing),
         WITH_QUEUE(a_job_comes_back_with_every_default),
         WITH_QUEUE(a_job_runs_to_its_end),
+        WITH_QUEUE(a_job_that_stops_early_is_over_and_has_its_result),
         WITH_QUEUE(a_snapshot_shows_what_is_not_yet_on_disk),
         WITH_QUEUE(a_failure_says_why),
         WITH_QUEUE(the_highest_priority_runs_first),

@@ -13,6 +13,7 @@ static const float weights[6] = { 0.0f, -1.5f, 2.25f, 1e-38f, 3e38f, -0.0f };
 static const int64_t batches[1] = { INT64_MIN + 7 };
 static const float scalar[1] = { 42.0f };
 static const float three[3] = { 1, 2, 3 };
+static const uint16_t halves[3] = { 0x3c00, 0xbc00, 0x3800 };
 
 /* "b.odd" has an odd number of floats, so the I64 that follows by name is not aligned in the file.
  */
@@ -25,6 +26,8 @@ static const StTensor tensors[] = {
       .dim = { 2, 3 },
       .data = weights,
       .count = 6 },
+    { .name = "f.halves", .dtype = ST_F16, .rank = 1, .dim = { 3 }, .data = halves, .count = 3 },
+    { .name = "g.last", .dtype = ST_F32, .rank = 1, .dim = { 3 }, .data = three, .count = 3 },
     { .name = "e.scalar", .dtype = ST_F32, .rank = 0, .data = scalar, .count = 1 },
     { .name = "d.none", .dtype = ST_I64, .rank = 3, .dim = { 2, 0, 5 }, .data = NULL, .count = 0 },
 };
@@ -56,7 +59,8 @@ static void what_is_written_comes_back(void **state)
     assert_int_equal(safetensors_count(file), TENSORS);
     for (size_t i = 0; i < TENSORS; i++) {
         const StTensor *t = safetensors_find(file, tensors[i].name);
-        size_t width = tensors[i].dtype == ST_F32 ? 4 : 8;
+        static const size_t widths[] = { [ST_F32] = 4, [ST_I64] = 8, [ST_F16] = 2 };
+        size_t width = widths[tensors[i].dtype];
 
         assert_non_null(t);
         assert_int_equal(t->dtype, tensors[i].dtype);
@@ -248,7 +252,7 @@ static const struct {
       "data_offsets of 'a'" },
     { "a key too many", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}",
       8, "'a' is not" },
-    { "a dtype that is not read", "{\"a\":" ENTRY("\"F16\"", "[4]", "[0,8]") "}", 8,
+    { "a dtype that is not read", "{\"a\":" ENTRY("\"BF16\"", "[4]", "[0,8]") "}", 8,
       "dtype of 'a'" },
     { "a dtype that is a number", "{\"a\":" ENTRY("32", "[2]", "[0,8]") "}", 8, "dtype of 'a'" },
     { "a shape that is a number", "{\"a\":" ENTRY("\"F32\"", "2", "[0,8]") "}", 8, "shape of 'a'" },

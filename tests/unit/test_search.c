@@ -1,251 +1,339 @@
 /*
- * search: it learns; each side moves its own weights only, by gradients of its own only; the same
- * bits on any number of threads; it takes the memory it announced and then no more; it says no in
- * time.
+ * search: it learns; each side moves its own weights only; the same bits on any number of threads,
+ * interrupted or not; it takes the memory it announced and then no more; it says no in time.
  *
  * malloc() and its like are counted (the linker wraps them, see meson.build).
  */
-#include "tests/unit/train_rig.h"
+#include "tests/unit/search_rig.h"
 
 #include <sys/mman.h>
 
-#include "core/search/searcher.h"
 #include "tests/unit/allocations.h"
-
-/* ---- A job ---- */
-
-/* 64 images: two steps of 16 an epoch. */
-static SearchSpec small(const char *space)
-{
-    SearchSpec spec = { .model = choice(model_table, "supernet"),
-                        .searcher = choice(searcher_table, "darts"),
-                        .optimizer = choice(optimizer_table, "sgd"),
-                        .schedule = choice(schedule_table, "cosine"),
-                        .architecture_optimizer = choice(optimizer_table, "adam"),
-                        .augment = { choice(augmentation_table, "flip") },
-                        .augments = 1,
-                        .data = { .val_images = 32, .split_seed = 1 },
-                        .epochs = 1.5,
-                        .batch_size = 16,
-                        .seed = 9 };
-
-    snprintf(spec.model.text, sizeof spec.model.text, "%s", space);
-    set(&spec.model, model_table, "channels", 2);
-    set(&spec.model, model_table, "cells", 3);
-    set(&spec.optimizer, optimizer_table, "lr", 0.05);
-    set(&spec.optimizer, optimizer_table, "clip", 5);
-    set(&spec.architecture_optimizer, optimizer_table, "lr", 0.01);
-    return spec;
-}
-
-static Search *search_of(const SearchSpec *spec, Pool *pool)
-{
-    Search *search = NULL;
-    Error err = { 0 };
-
-    if (search_new(spec, &data, pool, &search, &err) != STATUS_OK)
-        fail_msg("%s", error_message(&err));
-    return search;
-}
-
-typedef struct Reports {
-    SearchReport report[REPORTS_MAX];
-    unsigned steps, before; /* allocations when the first step had ended */
-    atomic_int stop;
-} Reports;
-
-static void on_step(void *context, const SearchReport *report)
-{
-    Reports *r = context;
-
-    assert_true(r->steps < REPORTS_MAX);
-    r->report[r->steps++] = *report;
-    if (r->steps == 1)
-        r->before = atomic_load(&allocations);
-}
-
-static Status run(Search *search, Reports *reports, Error *err)
-{
-    return search_run(search, &(SearchObserver){ reports, &reports->stop, on_step }, err);
-}
-
-static real *weights_of(const Search *search)
-{
-    size_t bytes = search->network.graph.weight_numbers * sizeof(real);
-    real *ret = malloc(bytes);
-
-    assert_non_null(ret);
-    memcpy(ret, search->network.weights, bytes);
-    return ret;
-}
-
-/* ---- The tests ---- */
 
 static void both_losses_fall(void **state)
 {
-    SearchSpec spec = small("s3");
-    Pool *pool = pool_of(2);
-    Search *search;
-    Reports *r = calloc(1, sizeof *r);
-    Error err = { 0 };
+    static const char *const searchers[] = { "darts", "pcdarts" };
 
     (void)state;
-    spec.epochs = 30;
-    search = search_of(&spec, pool);
-    if (run(search, r, &err) != STATUS_OK)
-        fail_msg("%s", error_message(&err));
-    assert_int_equal(r->steps, 60);
-    assert_int_equal(r->report[59].step, 60);
-    assert_true(r->report[59].train_loss < 0.7 * r->report[0].train_loss);
-    assert_true(r->report[59].val_loss < 0.9 * r->report[0].val_loss);
-    assert_true(r->report[59].learning_rate < r->report[0].learning_rate);
-    search_free(search);
-    pool_free(pool);
-    free(r);
+    for (int i = 0; i < 2; i++) {
+        SearchSpec spec = small("s2", searchers[i]);
+        SearchLog *log = search_log();
+
+        set(&spec.searcher, searcher_table, "order", i + 1);
+        spec.train.epochs = 20;
+        (void)search_to_end(&spec, 1, NULL, NULL, log);
+        assert_int_equal(log->steps, 40);
+        assert_int_equal(log->epochs, 20);
+        assert_int_equal(log->step[39].step, 40);
+        assert_int_equal(log->step[39].steps, 40);
+        assert_int_equal(log->step[39].epoch, 19);
+        assert_true(log->epoch[19].train.loss < 0.8 * log->epoch[0].train.loss);
+        assert_true(log->step[39].val_loss < 0.9 * log->step[0].val_loss);
+        assert_true(log->step[39].learning_rate < log->step[0].learning_rate);
+        assert_true(log->epoch[19].val.accuracy > log->epoch[0].val.accuracy);
+        free(log);
+    }
 }
 
-/* After one side's gradients and update: which roles have gradients, and which have moved. */
-static void a_side_moves_its_own(SearchSide side, unsigned role)
+/* ---- Who moves ---- */
+
+/* Fails unless exactly the weights of `role` differ from `before`. */
+static void only_these_moved(const Search *search, const real *before, unsigned role)
 {
-    SearchSpec spec = small("s3_se_eca");
-    Pool *pool = pool_of(1);
-    Search *search = search_of(&spec, pool);
-    PrefetchSpec batches = search_batches(search, side);
-    Prefetch *prefetch = NULL;
-    real *before;
-    PassSums sums;
-    Batch batch;
+    const Network *n = &search->trainer->network;
 
-    assert_int_equal(prefetch_new(&batches, &prefetch, NULL), STATUS_OK);
-    assert_true(prefetch_next(prefetch, &batch));
-    assert_int_equal(search_gradients(search, side, &batch, &sums, NULL), STATUS_OK);
-    before = weights_of(search);
-    (void)search_update(search, side);
-    for (uint32_t i = 0; i < search->network.graph.weights; i++) {
-        const GraphWeight *w = &search->network.graph.weight[i];
-        bool moved = false, gradient = false;
+    for (uint32_t i = 0; i < n->graph.weights; i++) {
+        const GraphWeight *w = &n->graph.weight[i];
+        bool moved =
+            memcmp(n->weights + w->offset, before + w->offset, w->count * sizeof *before) != 0;
 
-        for (size_t k = w->offset; k < w->offset + w->count; k++) {
-            moved = moved || search->network.weights[k] != before[k];
-            gradient = gradient || search->gradients[k] != 0;
-        }
         if (moved != (w->spec.role == role))
             fail_msg("%s has %smoved", w->name, moved ? "" : "not ");
-        if (gradient && w->spec.role != role)
-            fail_msg("%s has a gradient", w->name);
     }
-    prefetch_free(prefetch);
+}
+
+static void an_architecture_step_moves(const char *searcher, int order)
+{
+    SearchSpec spec = small("s3_se_eca", searcher);
+    Pool *pool = pool_of(2);
+    Prefetch *prefetch[SIDES];
+    Batch batch[SIDES];
+    PassSums sums;
+    Search *search;
+    real *before;
+
+    set(&spec.searcher, searcher_table, "order", order);
+    search = search_of(&spec, pool);
+    before = weights_of(search);
+    for (SearchSide side = 0; side < SIDES; side++)
+        prefetch[side] = first_batch(search, side, &batch[side]);
+    assert_int_equal(search_move(search, batch, &sums, NULL), STATUS_OK);
+    assert_int_equal(sums.images, 16);
+    only_these_moved(search, before, WEIGHT_ARCHITECTURE);
+    for (SearchSide side = 0; side < SIDES; side++)
+        prefetch_free(prefetch[side]);
     search_free(search);
     pool_free(pool);
     free(before);
 }
 
+/* Neither weights nor running statistics: not of the virtual passes of the second order, either. */
 static void the_alpha_step_moves_alphas_alone(void **state)
 {
     (void)state;
-    a_side_moves_its_own(SIDE_ARCHITECTURE, WEIGHT_ARCHITECTURE);
+    for (int order = 1; order <= 2; order++) {
+        an_architecture_step_moves("darts", order);
+        an_architecture_step_moves("pcdarts", order);
+    }
 }
 
-static void the_weight_step_moves_weights_alone(void **state)
+static void alphas_stand_still_before_their_epoch(void **state)
 {
+    SearchSpec spec = small("s3", "darts");
+    SearchLog *log = search_log();
+    Pool *pool = pool_of(1);
+    Search *search;
+    real *start;
+    size_t alphas;
+
     (void)state;
-    a_side_moves_its_own(SIDE_WEIGHTS, WEIGHT_TRAINED);
+    spec.train.epochs = 3;
+    spec.alpha_start_epoch = 3;
+    search = search_of(&spec, pool);
+    start = weights_of(search);
+    alphas = search->architect.extent * sizeof *start;
+    assert_int_equal(observe_search(search, log, NULL), STATUS_OK);
+    assert_memory_equal(search->trainer->network.weights, start, alphas);
+    assert_true(isnan(log->step[5].val_loss));
+    search_free(search);
+
+    spec.alpha_start_epoch = 2;
+    log->steps = log->epochs = 0;
+    search = search_of(&spec, pool);
+    assert_int_equal(observe_search(search, log, NULL), STATUS_OK);
+    assert_true(memcmp(search->trainer->network.weights, start, alphas) != 0);
+    assert_true(isnan(log->step[3].val_loss) && isfinite(log->step[4].val_loss));
+    search_free(search);
+    pool_free(pool);
+    free(start);
+    free(log);
 }
 
 static void the_halves_do_not_meet(void **state)
 {
-    SearchSpec spec = small("s3");
+    SearchSpec spec = small("s3", "darts");
     Pool *pool = pool_of(1);
     Search *search = search_of(&spec, pool);
+    PrefetchSpec batches;
     bool used[TRAIN] = { false };
 
     (void)state;
-    for (SearchSide side = 0; side < SIDES; side++) {
-        Split split = search->side[side].split;
-
-        assert_int_equal(search->loader.images[split], 32);
+    assert_true(search_batches(search, &batches));
+    assert_int_equal(batches.split, SPLIT_VAL);
+    assert_int_equal(trainer_batches(search->trainer).split, SPLIT_TRAIN);
+    for (Split split = SPLIT_TRAIN; split <= SPLIT_VAL; split++) {
+        assert_int_equal(batches.loader->images[split], 32);
         for (uint32_t i = 0; i < 32; i++) {
-            assert_false(used[search->loader.index[split][i]]);
-            used[search->loader.index[split][i]] = true;
+            assert_false(used[batches.loader->index[split][i]]);
+            used[batches.loader->index[split][i]] = true;
         }
     }
     search_free(search);
     pool_free(pool);
 }
 
-static real *trained_by(unsigned threads, const char *space, Reports *r)
-{
-    SearchSpec spec = small(space);
-    Pool *pool = pool_of(threads);
-    Search *search = search_of(&spec, pool);
-    real *ret;
-
-    assert_int_equal(run(search, r, NULL), STATUS_OK);
-    assert_int_equal(r->steps, 3);
-    ret = weights_of(search);
-    search_free(search);
-    pool_free(pool);
-    return ret;
-}
+/* ---- The same bits ---- */
 
 static void bits_do_not_depend_on_the_number_of_threads(void **state)
 {
-    static const char *const spaces[] = { "s5", "s3_se_eca" };
+    static const struct {
+        const char *space, *searcher;
+        int order;
+    } cases[] = { { "s5", "darts", 1 }, { "s3_se_eca", "darts", 2 }, { "s4", "pcdarts", 1 } };
+    Scratch scratch = scratch_new();
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        SearchSpec spec = small(spaces[i]);
-        Pool *pool = pool_of(1);
-        Search *search = search_of(&spec, pool);
-        size_t bytes = search->network.graph.weight_numbers * sizeof(real);
-        Reports *one = calloc(1, sizeof *one);
-        real *want = trained_by(1, spaces[i], one);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SearchSpec spec = small(cases[i].space, cases[i].searcher);
+        SearchLog *one = search_log();
 
-        assert_true(memcmp(want, search->network.weights, bytes) != 0);
-        for (unsigned threads = 2; threads <= 3; threads++) {
-            Reports *more = calloc(1, sizeof *more);
-            real *got = trained_by(threads, spaces[i], more);
+        set(&spec.searcher, searcher_table, "order", cases[i].order);
+        spec.train.epochs = 1;
+        spec.eigenvalue = i == 2;
+        (void)search_to_end(&spec, 1, NULL, scratch_path(&scratch, "one"), one);
+        for (unsigned threads = 2; threads <= (i == 0 ? 3 : 2); threads++) {
+            SearchLog *more = search_log();
 
-            assert_memory_equal(got, want, bytes);
-            for (int k = 0; k < 3; k++)
-                assert_true(one->report[k].train_loss == more->report[k].train_loss &&
-                            one->report[k].val_loss == more->report[k].val_loss);
-            free(got);
+            (void)search_to_end(&spec, threads, NULL, scratch_path(&scratch, "more"), more);
+            same_files(scratch_path(&scratch, "one"), scratch_path(&scratch, "more"));
+            for (int k = 0; k < 2; k++)
+                assert_true(one->step[k].train_loss == more->step[k].train_loss &&
+                            one->step[k].val_loss == more->step[k].val_loss);
+            assert_memory_equal(&one->epoch[0].eigenvalue, &more->epoch[0].eigenvalue,
+                                sizeof(double));
             free(more);
         }
-        free(want);
         free(one);
-        search_free(search);
-        pool_free(pool);
     }
+    scratch_remove(&scratch);
+}
+
+static void same_epochs(const SearchEpoch *a, const SearchEpoch *b)
+{
+    assert_int_equal(a->step, b->step);
+    assert_int_equal(a->epoch, b->epoch);
+    same_score(&a->train, &b->train);
+    same_score(&a->val, &b->val);
+    same_score(&a->test, &b->test);
+    same_genotypes(&a->genotype, &b->genotype);
+    assert_memory_equal(a->entropy, b->entropy, sizeof a->entropy);
+    assert_memory_equal(&a->eigenvalue, &b->eigenvalue, sizeof a->eigenvalue);
+    assert_int_equal(a->early_stopped, b->early_stopped);
+}
+
+/* Stopped after `at` steps, in the step or in the epoch that ends with it, and resumed from what
+ * drain wrote: the same end, and the same reports of the epochs that were left. */
+static void stop_and_resume(const SearchSpec *spec, const Scratch *scratch, const SearchLog *whole,
+                            uint64_t at, bool in_epoch)
+{
+    SearchLog *log = search_log(), *rest = search_log();
+    Pool *pool = pool_of(1);
+    Search *search = search_of(spec, pool);
+    Error err = { 0 };
+
+    log->stop_at = at;
+    log->stop_in_epoch = in_epoch;
+    log->checkpoint = scratch_path(scratch, "stopped");
+    assert_int_equal(observe_search(search, log, &err), STATUS_STOPPED);
+    assert_int_equal(log->drains, 1);
+    assert_int_equal(search_step(search), at);
+    search_free(search);
+    pool_free(pool);
+    (void)search_to_end(spec, 1, scratch_path(scratch, "stopped"), scratch_path(scratch, "resumed"),
+                        rest);
+    same_files(scratch_path(scratch, "whole"), scratch_path(scratch, "resumed"));
+    assert_int_equal(log->epochs + rest->epochs, whole->epochs);
+    assert_int_equal(log->steps + rest->steps, whole->steps);
+    for (unsigned i = 0; i < rest->epochs; i++)
+        same_epochs(&rest->epoch[i], &whole->epoch[log->epochs + i]);
+    free(log);
+    free(rest);
+}
+
+static void a_search_stopped_anywhere_and_resumed_is_the_same_search(void **state)
+{
+    static const struct {
+        const char *searcher;
+        int order;
+        bool eigenvalue, early_stop;
+        uint32_t start;
+    } cases[] = { { "darts", 1, true, true, 1 }, { "pcdarts", 2, false, false, 0 } };
+    Scratch scratch = scratch_new();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SearchSpec spec = small("s2", cases[i].searcher);
+        SearchLog *whole = search_log();
+
+        set(&spec.searcher, searcher_table, "order", cases[i].order);
+        spec.train.epochs = 1.5;
+        spec.eigenvalue = cases[i].eigenvalue;
+        spec.early_stop = cases[i].early_stop;
+        spec.alpha_start_epoch = cases[i].start;
+        (void)search_to_end(&spec, 1, NULL, scratch_path(&scratch, "whole"), whole);
+        assert_int_equal(whole->steps, 3);
+        assert_int_equal(whole->epochs, 2);
+        for (uint64_t at = 1; at <= 3; at++)
+            stop_and_resume(&spec, &scratch, whole, at, false);
+        stop_and_resume(&spec, &scratch, whole, 2, true);
+        free(whole);
+    }
+    scratch_remove(&scratch);
+}
+
+/* What an epoch's callback saves is where a crash after it goes on from. */
+static void an_epochs_checkpoint_goes_on_as_if_nothing_had_been(void **state)
+{
+    Scratch scratch = scratch_new();
+    SearchSpec spec = small("s2", "darts");
+    SearchLog *whole = search_log(), *rest = search_log();
+    Pool *pool = pool_of(1);
+    SearchLog *log = search_log();
+    Search *search;
+
+    (void)state;
+    spec.train.epochs = 3;
+    spec.early_stop = true;
+    (void)search_to_end(&spec, 1, NULL, scratch_path(&scratch, "whole"), whole);
+    search = search_of(&spec, pool);
+    log->epoch_checkpoint = scratch_path(&scratch, "epoch");
+    log->stop_at = 4;
+    log->stop_in_epoch = true;
+    assert_int_equal(observe_search(search, log, NULL), STATUS_STOPPED);
+    search_free(search);
+    (void)search_to_end(&spec, 1, scratch_path(&scratch, "epoch"), scratch_path(&scratch, "end"),
+                        rest);
+    same_files(scratch_path(&scratch, "whole"), scratch_path(&scratch, "end"));
+    assert_int_equal(rest->epochs, 1);
+    same_epochs(&rest->epoch[0], &whole->epoch[2]);
+    pool_free(pool);
+    free(whole);
+    free(rest);
+    free(log);
+    scratch_remove(&scratch);
+}
+
+/* ---- Memory ---- */
+
+static unsigned steps_seen, allocations_after_first;
+
+static void count_allocations(void)
+{
+    if (++steps_seen == 1)
+        allocations_after_first = atomic_load(&allocations);
+}
+
+static void takes_what_it_announced(const char *searcher, int order, bool early_stop)
+{
+    SearchSpec spec = small(early_stop ? "s2" : "s5", searcher);
+    SearchLog *log = search_log();
+    SearchEstimate estimate;
+    Pool *pool = pool_of(2);
+    Search *search;
+    size_t before;
+
+    set(&spec.searcher, searcher_table, "order", order);
+    spec.early_stop = early_stop;
+    assert_int_equal(search_estimate(&spec, &data, &estimate, NULL), STATUS_OK);
+    assert_int_equal(estimate.steps, 3);
+    assert_int_equal(estimate.steps_per_epoch, 2);
+    assert_int_equal(estimate.epochs, 2);
+    before = atomic_load(&mapped);
+    search = search_of(&spec, pool);
+    steps_seen = 0;
+    log->after_step = count_allocations;
+    assert_int_equal(observe_search(search, log, NULL), STATUS_OK);
+    assert_int_equal(atomic_load(&mapped) - before, estimate.memory_bytes);
+    assert_int_equal(search->arena.used_bytes, search->arena.size_bytes);
+    assert_int_equal(graph_parameters(&search->trainer->network.graph), estimate.parameters);
+    assert_true(estimate.step_flops ==
+                (order == 1 ? 5 : 13) * search->trainer->plan[0].forward_flops);
+    assert_int_equal(steps_seen, 3);
+    assert_int_equal(atomic_load(&allocations), allocations_after_first);
+    search_free(search);
+    pool_free(pool);
+    free(log);
 }
 
 static void a_search_takes_what_it_announced_and_no_step_allocates(void **state)
 {
-    SearchSpec spec = small("s5");
-    Pool *pool = pool_of(2);
-    Reports *r = calloc(1, sizeof *r);
-    SearchEstimate estimate;
-    Search *search;
-    size_t before;
-
     (void)state;
-    assert_int_equal(search_estimate(&spec, &data, &estimate, NULL), STATUS_OK);
-    assert_int_equal(estimate.steps, 3);
-    assert_int_equal(estimate.steps_per_epoch, 2);
-    before = atomic_load(&mapped);
-    search = search_of(&spec, pool);
-    assert_int_equal(run(search, r, NULL), STATUS_OK);
-    assert_int_equal(atomic_load(&mapped) - before, estimate.memory_bytes);
-    assert_int_equal(search->arena.used_bytes, search->arena.size_bytes);
-    assert_int_equal(graph_parameters(&search->network.graph), estimate.parameters);
-    assert_true(estimate.step_flops == 5 * search->side[SIDE_WEIGHTS].plan.forward_flops);
-    assert_true(r->before > 0);
-    assert_int_equal(atomic_load(&allocations), r->before);
-    search_free(search);
-    pool_free(pool);
-    free(r);
+    takes_what_it_announced("darts", 1, false);
+    takes_what_it_announced("darts", 2, true);
+    takes_what_it_announced("pcdarts", 2, false);
 }
+
+/* ---- What is refused ---- */
 
 static void is_refused(const SearchSpec *spec, const char *pointer, const char *says)
 {
@@ -260,60 +348,79 @@ static void is_refused(const SearchSpec *spec, const char *pointer, const char *
 
 static void what_cannot_be_searched_is_refused(void **state)
 {
-    SearchSpec spec = small("s3");
+    SearchSpec spec = small("s3", "darts");
 
     (void)state;
-    spec.batch_size = 33;
-    is_refused(&spec, "/batch_size", "32 images of the split val fill no batch of 33");
-    spec = small("s3");
-    spec.data.val_images = 0;
-    is_refused(&spec, "/batch_size", "0 images of the split val");
-    spec = small("s3");
-    spec.model = choice(model_table, "resnet18");
-    is_refused(&spec, "/model", "no architecture to search");
-    spec = small("s3"); /* a single image whose last maps are single pixels */
-    spec.batch_size = 1;
+    spec.train.batch_size = 33;
+    is_refused(&spec, "/batch_size", "32 images of the split train fill no batch of 33");
+    spec.train.data.val_images = 20;
+    spec.train.batch_size = 21;
+    is_refused(&spec, "/batch_size", "20 images of the split val fill no batch of 21");
+    spec = small("s3", "darts");
+    spec.train.data.val_images = 0;
+    is_refused(&spec, "/val_images", "needs validation images");
+    spec = small("s3", "darts");
+    spec.train.model = choice(model_table, "resnet18");
+    is_refused(&spec, "/model", "resnet18 has no architecture to search");
+    spec = small("s3", "darts"); /* a single image whose last maps are single pixels */
+    spec.train.batch_size = 1;
     rig_data(4);
     is_refused(&spec, "/batch_size", "a single value to normalise");
     rig_data(SIDE);
-    spec = small("skip_connect,nonsense");
-    is_refused(&spec, "/model", "nonsense");
+    spec = small("skip_connect,nonsense", "darts");
+    is_refused(&spec, "/model/space", "nonsense");
+    spec = small("se", "darts");
+    is_refused(&spec, "/model/space", "");
+    spec = small("s3", "pcdarts");
+    set(&spec.searcher, searcher_table, "k", 3);
+    is_refused(&spec, "/searcher/k", "4 channels are no multiple of 3");
+    spec = small("s3", "darts");
+    spec.train.optimizer = choice(optimizer_table, "adam");
+    set(&spec.searcher, searcher_table, "order", 2);
+    is_refused(&spec, "/searcher/order", "the weights' optimizer is adam");
+    spec = small("s3", "random");
+    spec.train.data.val_images = 0;
+    is_refused(&spec, "/val_images", "needs validation images");
 }
 
-static void a_search_stops_where_it_is_told_to(void **state)
+static void a_cancelled_search_writes_nothing(void **state)
 {
-    SearchSpec spec = small("s3");
+    SearchSpec spec = small("s3", "darts");
+    SearchLog *log = search_log();
     Pool *pool = pool_of(1);
     Search *search = search_of(&spec, pool);
-    Reports *r = calloc(1, sizeof *r);
     Error err = { 0 };
 
     (void)state;
-    atomic_store(&r->stop, STOP_CANCEL);
-    assert_int_equal(run(search, r, &err), STATUS_STOPPED);
+    atomic_store(&log->stop, STOP_CANCEL);
+    assert_int_equal(observe_search(search, log, &err), STATUS_STOPPED);
     assert_string_equal(error_message(&err), "stopped after step 0");
-    assert_int_equal(r->steps, 0);
+    assert_int_equal(log->steps + log->epochs + log->drains, 0);
     search_free(search);
     pool_free(pool);
-    free(r);
+    free(log);
 }
 
 static void a_loss_that_is_not_finite_ends_it(void **state)
 {
-    SearchSpec spec = small("s3");
-    Pool *pool = pool_of(1);
-    Search *search = search_of(&spec, pool);
-    Reports *r = calloc(1, sizeof *r);
-    Error err = { 0 };
-
     (void)state;
-    search->network.weights[search->side[SIDE_WEIGHTS].chunk[0].offset] = NAN;
-    assert_int_equal(run(search, r, &err), STATUS_DIVERGED);
-    assert_non_null(strstr(error_message(&err), "step 1"));
-    assert_non_null(strstr(error_message(&err), "stem"));
-    search_free(search);
-    pool_free(pool);
-    free(r);
+    for (int order = 1; order <= 2; order++) {
+        SearchSpec spec = small("s3", "darts");
+        SearchLog *log = search_log();
+        Pool *pool = pool_of(1);
+        Search *search;
+        Error err = { 0 };
+
+        set(&spec.searcher, searcher_table, "order", order);
+        search = search_of(&spec, pool);
+        search->trainer->network.weights[search->trainer->chunk[0].offset] = NAN;
+        assert_int_equal(observe_search(search, log, &err), STATUS_DIVERGED);
+        assert_non_null(strstr(error_message(&err), "step 1"));
+        assert_non_null(strstr(error_message(&err), "stem"));
+        search_free(search);
+        pool_free(pool);
+        free(log);
+    }
 }
 
 int main(void)
@@ -321,12 +428,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_losses_fall),
         cmocka_unit_test(the_alpha_step_moves_alphas_alone),
-        cmocka_unit_test(the_weight_step_moves_weights_alone),
+        cmocka_unit_test(alphas_stand_still_before_their_epoch),
         cmocka_unit_test(the_halves_do_not_meet),
         cmocka_unit_test(bits_do_not_depend_on_the_number_of_threads),
+        cmocka_unit_test(a_search_stopped_anywhere_and_resumed_is_the_same_search),
+        cmocka_unit_test(an_epochs_checkpoint_goes_on_as_if_nothing_had_been),
         cmocka_unit_test(a_search_takes_what_it_announced_and_no_step_allocates),
         cmocka_unit_test(what_cannot_be_searched_is_refused),
-        cmocka_unit_test(a_search_stops_where_it_is_told_to),
+        cmocka_unit_test(a_cancelled_search_writes_nothing),
         cmocka_unit_test(a_loss_that_is_not_finite_ends_it),
     };
 

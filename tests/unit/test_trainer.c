@@ -729,7 +729,8 @@ static void count_step(void *context, const StepReport *report)
         *(unsigned *)context = atomic_load(&allocations);
 }
 
-static void no_step_and_no_evaluation_allocates(void **state)
+/* With a profile or without. */
+static void assert_no_step_allocates(uint32_t profile)
 {
     TrainSpec spec = tiny();
     Pool *pool = pool_of(2);
@@ -737,7 +738,7 @@ static void no_step_and_no_evaluation_allocates(void **state)
     unsigned before = 0, unused;
     Observer observer = { .context = &before, .step = count_step };
 
-    (void)state;
+    spec.profile = profile;
     spec.optimizer = choice(optimizer_table, "adam");
     spec.augment[2] = choice(augmentation_table, "cutout");
     spec.augment[3] = choice(augmentation_table, "cutmix");
@@ -750,8 +751,16 @@ static void no_step_and_no_evaluation_allocates(void **state)
     assert_int_equal(trainer_run(trainer, &observer, NULL), STATUS_OK);
     assert_true(before > 0);
     assert_int_equal(atomic_load(&allocations), before);
+    assert_int_equal(profile_is_done(trainer_profile(trainer)), profile > 0);
     trainer_free(trainer);
     pool_free(pool);
+}
+
+static void no_step_and_no_evaluation_allocates(void **state)
+{
+    (void)state;
+    assert_no_step_allocates(0);
+    assert_no_step_allocates(2);
 }
 
 int main(void)
