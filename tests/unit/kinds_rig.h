@@ -154,3 +154,21 @@ static inline void the_digest(Rig *rig, int64_t id, char ret[SHA256_HEX])
     assert_int_equal(queue_checkpoint(rig->queue, id, "latest", &c, NULL), STATUS_OK);
     memcpy(ret, c.sha256, SHA256_HEX);
 }
+
+/* A job like rig->trained, stopped from `step` on and started again, leaves the same checkpoint. */
+static inline void drained_ends_alike(Rig *rig, const char *text, uint64_t step)
+{
+    char whole[SHA256_HEX], resumed[SHA256_HEX];
+    int64_t id = submit(rig, text);
+    Job job = wait_for(rig, id, step);
+
+    job_clear(&job);
+    close_queue(rig);
+    open_queue(rig);
+    job = succeeded(rig, id);
+    assert_true(job.attempt == 1 || job.resumed_step > 0);
+    job_clear(&job);
+    the_digest(rig, rig->trained, whole);
+    the_digest(rig, id, resumed);
+    assert_string_equal(whole, resumed);
+}

@@ -153,20 +153,7 @@ static void a_job_that_diverges_keeps_its_last_good_checkpoint(void **state)
 
 static void a_drained_job_ends_with_the_same_bits(void **state)
 {
-    Rig *rig = *state;
-    char whole[SHA256_HEX], resumed[SHA256_HEX];
-    int64_t id = submit(rig, TINY);
-    Job job = wait_for(rig, id, 2);
-
-    job_clear(&job);
-    close_queue(rig);
-    open_queue(rig);
-    job = succeeded(rig, id);
-    assert_true(job.attempt == 1 || job.resumed_step > 0);
-    job_clear(&job);
-    the_digest(rig, rig->trained, whole);
-    the_digest(rig, id, resumed);
-    assert_string_equal(whole, resumed);
+    drained_ends_alike(*state, TINY, 2);
 }
 
 /* --- evaluate --- */

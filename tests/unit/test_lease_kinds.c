@@ -114,20 +114,7 @@ static void a_checkpoint_holds_both_networks(void **state)
 
 static void a_drained_lease_ends_with_the_same_bits(void **state)
 {
-    Rig *rig = *state;
-    char whole[SHA256_HEX], resumed[SHA256_HEX];
-    int64_t id = submit(rig, STAGED);
-    Job job = wait_for(rig, id, 3);
-
-    job_clear(&job);
-    close_queue(rig);
-    open_queue(rig);
-    job = succeeded(rig, id);
-    assert_true(job.attempt == 1 || job.resumed_step > 0);
-    job_clear(&job);
-    the_digest(rig, rig->trained, whole);
-    the_digest(rig, id, resumed);
-    assert_string_equal(whole, resumed);
+    drained_ends_alike(*state, STAGED, 3);
 }
 
 static void an_explainer_without_an_architecture_is_fine(void **state)

@@ -13,33 +13,7 @@
 #include "server/store/metrics.h"
 #include "server/store/migrate.h"
 #include "server/store/store_private.h"
-#include "tests/unit/scratch.h"
-
-typedef struct Rig {
-    Scratch scratch;
-    char data[80];
-    Store *store;
-} Rig;
-
-static int setup(void **state)
-{
-    Rig *rig = calloc(1, sizeof *rig);
-
-    rig->scratch = scratch_new();
-    snprintf(rig->data, sizeof rig->data, "%s/data", rig->scratch.path);
-    *state = rig;
-    return store_open(rig->data, &rig->store, NULL) != STATUS_OK;
-}
-
-static int teardown(void **state)
-{
-    Rig *rig = *state;
-
-    store_close(rig->store);
-    scratch_remove(&rig->scratch);
-    free(rig);
-    return 0;
-}
+#include "tests/unit/store_rig.h"
 
 /* As after kill -9 and a new start: nothing is written down, the lock is free. */
 static void restart(Rig *rig)
