@@ -6,6 +6,7 @@
  * result's moments are wanted, they are taken from the same registers: a few more sums beside K
  * products of each number, instead of a pass over memory.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -199,6 +200,106 @@ INLINE void product_some(size_t rows, size_t k, size_t n, const real *a, const r
         product_rows(1, 1, k, n, a + r * k, b, c_steps, c_walk, c, sums);
 }
 
+/*
+ * Rows of 1, 2, 4 or 8 numbers, which are less than a vector: as many as fill one are taken at
+ * once. Place v of a vector is channel v % n of its row. With a's channels exchanged by s, place v
+ * has channel (v % n) ^ s; times the number of b that belongs to both, summed over s < n, that is
+ * a b.
+ */
+enum { NARROW_MAX = 8 };
+
+INLINE bool is_narrow(size_t k, size_t n)
+{
+    return k == n && n <= NARROW_MAX && n < LANES && (n & (n - 1)) == 0;
+}
+
+/* ret[s] = x with the channels of its rows exchanged by s < n. */
+INLINE void exchange(size_t n, Lanes x, Lanes *ret)
+{
+    ret[0] = x;
+    if (n > 1)
+        ret[1] = lanes_swap1(x);
+    for (size_t s = 2; s < n; s++)
+        ret[s] = s < 4 ? lanes_swap2(ret[s - 2]) : lanes_swap4(ret[s - 4]);
+}
+
+/* Some vectors of rows, dense in a and c; sums: [2] of c - about and of its square, unless NULL. */
+INLINE void narrow_run(size_t n, size_t vectors, const real *a, const Lanes *factor, real *c,
+                       Lanes about, Lanes *sums)
+{
+    for (size_t i = 0; i < vectors; i++) {
+        Lanes x[NARROW_MAX], y;
+
+        exchange(n, lanes_load(a + i * LANES), x);
+        y = x[0] * factor[0];
+        for (size_t s = 1; s < n; s++)
+            y += x[s] * factor[s];
+        lanes_store(c + i * LANES, y);
+        if (sums != NULL) {
+            sums[0] += y - about;
+            sums[1] += (y - about) * (y - about);
+        }
+    }
+}
+
+/* Adds to total [n] the places of a vector that belong to each channel. */
+INLINE void fold(size_t n, Lanes x, real *total)
+{
+    for (size_t v = 0; v < LANES; v++)
+        total[v % n] += x[v];
+}
+
+/* product_some() of groups of rows that lie side by side in c. */
+INLINE void narrow_product(size_t n, size_t rows, const real *a, const real *b,
+                           const RowSteps *c_steps, RowWalk *c_walk, real *c, const Sums *sums)
+{
+    Lanes factor[NARROW_MAX], about = { 0 }, taken[2] = { { 0 }, { 0 } };
+    const size_t in_vector = LANES / n;
+
+    for (size_t v = 0; v < LANES; v++) {
+        for (size_t s = 0; s < n; s++)
+            factor[s][v] = b[((v % n) ^ s) * n + v % n];
+        if (sums->about != NULL)
+            about[v] = sums->about[v % n];
+    }
+    while (rows > 0) {
+        size_t group = c_walk->left < rows ? c_walk->left : rows, vectors = group / in_vector;
+
+        narrow_run(n, vectors, a, factor, c + c_walk->at, about,
+                   sums->about != NULL ? taken : NULL);
+        for (size_t r = vectors * in_vector; r < group; r++)
+            product_rest(n, n, n, a + r * n, b, c + c_walk->at + r * n, sums);
+        a += group * n;
+        rows -= group;
+        c_walk->at += group * n;
+        c_walk->left -= group;
+        if (c_walk->left == 0) {
+            c_walk->at = c_walk->begin += c_steps->outer;
+            c_walk->left = c_steps->group;
+        }
+    }
+    if (sums->about != NULL) {
+        fold(n, taken[0], sums->sum);
+        fold(n, taken[1], sums->square);
+    }
+}
+
+/* product_some() of any rows: each width that is narrow has loops of its own. */
+static void product_all(size_t rows, size_t k, size_t n, const real *a, const real *b,
+                        const RowSteps *c_steps, RowWalk *c_walk, real *c, const Sums *sums)
+{
+    if (!is_narrow(k, n) || c_steps->inner != n)
+        product_some(rows, k, n, a, b, c_steps, c_walk, c, sums);
+    else if (n == 1)
+        narrow_product(1, rows, a, b, c_steps, c_walk, c, sums);
+    else if (n == 2)
+        narrow_product(2, rows, a, b, c_steps, c_walk, c, sums);
+    else if (n == 4)
+        narrow_product(4, rows, a, b, c_steps, c_walk, c, sums);
+    else
+        narrow_product(8, rows, a, b, c_steps, c_walk, c, sums);
+}
+
 /* The first row into `about`, the other arrays to 0. */
 static void moments_begin(size_t k, size_t n, const real *a, const real *b, PlaneMoments *m)
 {
@@ -218,7 +319,7 @@ void planes_product(size_t rows, size_t k, size_t n, const real *a, const real *
     RowWalk c_walk = row_walk(c_steps);
 
     if (moments == NULL) {
-        product_some(rows, k, n, a, b, c_steps, &c_walk, c, &none);
+        product_all(rows, k, n, a, b, c_steps, &c_walk, c, &none);
         return;
     }
     if (moments->rows == 0)
@@ -228,8 +329,8 @@ void planes_product(size_t rows, size_t k, size_t n, const real *a, const real *
         const Sums sums = { moments->about, moments->work, moments->work + n };
 
         memset(moments->work, 0, 2 * n * sizeof *moments->work);
-        product_some(rows - r < SUM_ROWS ? rows - r : SUM_ROWS, k, n, a + r * k, b, c_steps,
-                     &c_walk, c, &sums);
+        product_all(rows - r < SUM_ROWS ? rows - r : SUM_ROWS, k, n, a + r * k, b, c_steps, &c_walk,
+                    c, &sums);
         for (size_t j = 0; j < n; j++) {
             moments->sum[j] += (double)moments->work[j];
             moments->square[j] += (double)moments->work[n + j];
@@ -266,10 +367,49 @@ static void outer_rest(size_t j, size_t rows, size_t k, size_t n, const real *a,
                 dw[i * n + v] += a[r * k + i] * d[r * n + v];
 }
 
+/* planes_outer() of narrow rows: sum[s] has, at place v, what belongs to a's channel (v % n) ^ s
+ * and d's v % n. */
+INLINE void narrow_outer(size_t n, size_t rows, const real *a, const real *d, real *dw)
+{
+    const size_t in_vector = LANES / n, vectors = rows / in_vector;
+    Lanes sum[NARROW_MAX];
+
+    for (size_t s = 0; s < n; s++)
+        sum[s] = (Lanes){ 0 };
+    for (size_t i = 0; i < vectors; i++) {
+        Lanes x[NARROW_MAX], factor = lanes_load(d + i * LANES);
+
+        exchange(n, lanes_load(a + i * LANES), x);
+        for (size_t s = 0; s < n; s++)
+            sum[s] += x[s] * factor;
+    }
+    for (size_t s = 0; s < n; s++) {
+        real total[NARROW_MAX] = { 0 };
+
+        fold(n, sum[s], total);
+        for (size_t j = 0; j < n; j++)
+            dw[(j ^ s) * n + j] += total[j];
+    }
+    a += vectors * LANES;
+    d += vectors * LANES;
+    outer_rest(0, rows - vectors * in_vector, n, n, a, d, dw);
+}
+
 void planes_outer(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw)
 {
     size_t j = 0;
 
+    if (is_narrow(k, n)) {
+        if (n == 1)
+            narrow_outer(1, rows, a, d, dw);
+        else if (n == 2)
+            narrow_outer(2, rows, a, d, dw);
+        else if (n == 4)
+            narrow_outer(4, rows, a, d, dw);
+        else
+            narrow_outer(8, rows, a, d, dw);
+        return;
+    }
     for (; j + LANES <= n; j += LANES) {
         size_t i = 0;
 

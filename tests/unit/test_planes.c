@@ -243,15 +243,19 @@ static void moments_free(PlaneMoments *m)
 
 static void small_products_agree(void **state)
 {
-    static const size_t sizes[][3] = { { 1, 1, 1 },    { 7, 3, 5 },   { 16, 16, 16 },
-                                       { 33, 64, 64 }, { 8, 36, 36 }, { 300, 16, 40 } };
+    static const size_t sizes[][4] = {
+        { 1, 1, 1, 4 },    { 7, 3, 5, 4 },     { 16, 16, 16, 4 }, { 33, 64, 64, 4 },
+        { 8, 36, 36, 4 },  { 300, 16, 40, 4 }, /* and rows of which several make a vector: */
+        { 300, 1, 1, 33 }, { 300, 2, 2, 16 },  { 33, 2, 2, 13 },  { 300, 4, 4, 16 },
+        { 300, 4, 4, 7 },  { 300, 8, 8, 8 },   { 33, 8, 8, 5 },   { 300, 2, 4, 16 },
+    };
 
     (void)state;
     EACH_FAMILY(k)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t rows = sizes[i][0], depth = sizes[i][1], n = sizes[i][2];
-        RowSteps grouped = { 4, 4 * n + 5, n };
-        size_t all = (rows + 3) / 4 * (4 * n + 5);
+        size_t group = sizes[i][3], all = (rows + group - 1) / group * (group * n + 5);
+        RowSteps grouped = { group, group * n + 5, n };
         real *a = uniform(rows * depth), *b = uniform(depth * n), *got = uniform(all),
              *want = copy(got, all), *d = uniform(rows * n), *got_dw = uniform(depth * n),
              *want_dw = copy(got_dw, depth * n);
