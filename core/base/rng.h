@@ -24,6 +24,9 @@ typedef enum RngPurpose {
     RNG_CONTROL = 11,  /* maps that explain nothing; see core/data/compose.h */
     RNG_SEARCH = 12,   /* genotypes at random; epoch = their number. Epoch UINT32_MAX: where the
                           search for an eigenvalue begins */
+    RNG_EXPLAIN = 13,  /* what an explanation of an image draws; epoch = number of the sample.
+                          UINT32_MAX: where the search for a singular vector begins */
+    RNG_QUALITY = 14,  /* what measuring explanations draws; see core/quality/quality.h */
 } RngPurpose;
 
 typedef struct Rng {

@@ -71,7 +71,7 @@ static Status shapes(Planner *p, Error *err)
     for (NodeId i = 0; i < p->n; i++) {
         Status s = STATUS_OK;
 
-        if (p->graph->node[i].op == NULL)
+        if (p->plan->node[i].op == NULL)
             p->plan->node[i].shapes.out = graph_shape(p->graph, i, p->plan->spec.images);
         else
             s = shape_step(p, i, err);
@@ -274,6 +274,10 @@ static Status planner_run(Planner *p, Error *err)
     Status s;
 
     fuse_none(p->graph, plan->node);
+    if (plan->spec.from != 0) { /* an input from here on */
+        plan->node[plan->spec.from].op = NULL;
+        plan->node[plan->spec.from].inputs = 0;
+    }
     s = shapes(p, err);
     if (s == STATUS_OK) {
         mark_runs(p);

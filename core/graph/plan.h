@@ -22,6 +22,11 @@ typedef struct PlanSpec {
     unsigned gradients; /* GRADIENT_...: whose weights' gradients backward computes */
     NodeId output;      /* what is run for; the gradient starts here */
     NodeId gradient_to; /* backward stops at this node's gradient; NODE_NONE: only weights */
+    NodeId from;        /* a node whose value the caller writes, as an input's: forward computes
+                           what follows it, and what else that needs. 0 (nothing comes before the
+                           first node): none */
+    bool guided;        /* backward, every ReLU passes positive gradients only (guided
+                           backpropagation: Springenberg et al., ICLR 2015, figure 1) */
     NodeId keep[PLAN_KEEP_MAX]; /* further nodes whose values stay readable, NODE_NONE-terminated if
                                    fewer */
 } PlanSpec;
@@ -60,7 +65,7 @@ void plan_clear(Plan *plan);
 /* `memory`: plan->bytes, 64-byte aligned; borrowed. */
 void plan_bind(Plan *plan, void *memory);
 
-/* Values of an input, the output or a kept node. */
+/* Values of an input, of `from`, the output or a kept node. */
 Tensor plan_tensor(const Plan *plan, NodeId node);
 /* Whether the backward pass of a step reads its input k. */
 bool plan_reads_again(const Plan *plan, NodeId step, uint32_t k);

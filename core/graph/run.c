@@ -29,6 +29,7 @@ static void bind(const Plan *plan, const RunContext *context, NodeId i, Bound *r
         .step = context->step,
         .node = i,
         .progress = context->progress,
+        .guided = plan->spec.guided,
         .inputs = np->inputs,
         .in = ret->in,
         .out = plan_tensor(plan, i),
@@ -124,6 +125,26 @@ NodeId run_first_nonfinite(const Plan *plan, const RunContext *context)
     return NODE_NONE;
 }
 
+enum { GUIDED_UNIT = 65536 };
+
+static void drop_negative_unit(void *context, size_t unit)
+{
+    const Tensor *g = context;
+    size_t count = shape_count(&g->shape), at = unit * GUIDED_UNIT,
+           end = count - at < GUIDED_UNIT ? count : at + GUIDED_UNIT;
+
+    for (; at < end; at++)
+        if (g->data[at] < 0)
+            g->data[at] = 0;
+}
+
+/* What a guided ReLU does beside its own backward(): nobody else reads the gradient it is given. */
+static void drop_negative(Pool *pool, Tensor gradient)
+{
+    pool_run(pool, (shape_count(&gradient.shape) + GUIDED_UNIT - 1) / GUIDED_UNIT,
+             drop_negative_unit, &gradient);
+}
+
 void run_backward(const Plan *plan, const RunContext *context)
 {
     for (NodeId i = plan->spec.output + 1; i-- > 0;) {
@@ -133,6 +154,8 @@ void run_backward(const Plan *plan, const RunContext *context)
         if (!np->backward)
             continue;
         bind(plan, context, i, &bound);
+        if (plan->spec.guided && (np->op->flags & OP_RECTIFIES) != 0)
+            drop_negative(context->pool, plan_gradient(plan, i));
         bound.call.out_gradient = plan_gradient(plan, i).data;
         for (uint32_t k = 0; k < np->inputs; k++) {
             if (!plan->node[np->input[k]].wants)

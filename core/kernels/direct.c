@@ -10,6 +10,9 @@
  *
  * A part's weights are read from memory once, in order, into panels of columns that stay in cache
  * while all the rows go by.
+ *
+ * The input's gradient is the same with x and y in each other's place: a row of dx meets the rows
+ * of dy that it went into, and the weights are turned round on their way into the panels.
  */
 #include <string.h>
 
@@ -56,6 +59,29 @@ static void list_meetings(const ConvShape *s, uint32_t tap, size_t first, size_t
     }
 }
 
+/* The other way: rows [first,end) of dx, and the row of dy that each went into through `tap`. */
+static void list_sources(const ConvShape *s, uint32_t tap, size_t first, size_t end, Meetings *ret)
+{
+    uint32_t down = tap / s->kernel_w * s->dilation, right = tap % s->kernel_w * s->dilation;
+
+    ret->count = 0;
+    while (first < end) {
+        size_t pixel = first / s->n;
+        uint32_t image = (uint32_t)(first % s->n);
+        uint32_t row = (uint32_t)(pixel / s->w) + s->padding_h - down,
+                 col = (uint32_t)(pixel % s->w) + s->padding_w - right, /* below 0: huge */
+            oh = row / s->stride, ow = col / s->stride;
+        size_t images = end - first < s->n - image ? end - first : s->n - image;
+
+        if (row % s->stride == 0 && col % s->stride == 0 && oh < s->oh && ow < s->ow)
+            for (size_t i = 0; i < images; i++, ret->count++) {
+                ret->x[ret->count] = (((size_t)oh * s->ow + ow) * s->n + image + i) * s->out;
+                ret->y[ret->count] = (first + i) * s->in;
+            }
+        first += images;
+    }
+}
+
 /* Panels [outs/PANEL][depth][PANEL] of w [depth,out]. */
 static void pack(size_t depth, size_t outs, size_t out, const real *w, real *ret)
 {
@@ -63,6 +89,22 @@ static void pack(size_t depth, size_t outs, size_t out, const real *w, real *ret
         for (size_t o = 0; o < outs; o += PANEL)
             for (size_t v = 0; v < PANEL; v += LANES)
                 lanes_store(ret + (o * depth + k * PANEL) + v, lanes_load(w + o + v));
+}
+
+/* The same of w [outs,depth], whose rows lie `step` numbers apart. */
+static void pack_turned(size_t depth, size_t outs, size_t step, const real *w, real *ret)
+{
+    for (size_t o = 0; o < outs; o += LANES) {
+        const real *from = w + o * step;
+        real *to = ret + o / PANEL * PANEL * depth + o % PANEL;
+        size_t k = 0;
+
+        for (; k + LANES <= depth; k += LANES)
+            lanes_transpose(from + k, step, to + k * PANEL, PANEL);
+        for (; k < depth; k++)
+            for (size_t v = 0; v < LANES; v++)
+                to[k * PANEL + v] = from[v * step + k];
+    }
 }
 
 /* y [rows of a tile][PANEL] += x b; b [depth,PANEL]. ahead: NULL, or weights that will be wanted
@@ -177,5 +219,39 @@ void direct_convolve(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t 
             else
                 memcpy(y + r * s->out + out0, bias + out0, (out1 - out0) * sizeof *y);
         rows_of(s, first, last, out0, out1, x, w, y);
+    }
+}
+
+/* Rows [first,end) of dx, channels [in0,in1). */
+static void sources_of(const ConvShape *s, size_t first, size_t end, uint32_t in0, uint32_t in1,
+                       const real *dy, const real *w, real *dx)
+{
+    _Alignas(VECTOR_BYTES) real b[TERMS * DIRECT_CHANNELS_MAX];
+    Meetings m;
+
+    for (uint32_t tap = 0; tap < s->kernel_h * s->kernel_w; tap++) {
+        list_sources(s, tap, first, end, &m);
+        for (uint32_t out = 0; out < s->out && m.count > 0; out += TERMS) {
+            size_t depth = s->out - out < TERMS ? s->out - out : TERMS;
+
+            pack_turned(depth, in1 - in0, s->out, w + ((size_t)tap * s->in + in0) * s->out + out,
+                        b);
+            for (uint32_t in = 0; in < in1 - in0; in += PANEL)
+                panel(&m, depth, dy + out, b + in * depth, NULL, 0, dx + in0 + in);
+        }
+    }
+}
+
+void direct_differentiate(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t in0,
+                          uint32_t in1, const real *dy, const real *w, real *dx, bool accumulate)
+{
+    size_t row = (size_t)s->w * s->n, end = row1 * row;
+
+    for (size_t first = row0 * row; first < end; first += LIST) {
+        size_t last = end - first < LIST ? end : first + LIST;
+
+        for (size_t r = first; r < last && !accumulate; r++)
+            memset(dx + r * s->in + in0, 0, (in1 - in0) * sizeof *dx);
+        sources_of(s, first, last, in0, in1, dy, w, dx);
     }
 }

@@ -15,6 +15,7 @@
 #define depthwise_backward_data OF_FAMILY(depthwise_backward_data)
 #define depthwise_backward_weights OF_FAMILY(depthwise_backward_weights)
 #define direct_convolve OF_FAMILY(direct_convolve)
+#define direct_differentiate OF_FAMILY(direct_differentiate)
 #define winograd_transform OF_FAMILY(winograd_transform)
 #define winograd_convolve OF_FAMILY(winograd_convolve)
 #define winograd_spread OF_FAMILY(winograd_spread)
@@ -48,6 +49,8 @@ void depthwise_backward_weights(const ConvShape *s, uint32_t tap0, uint32_t tap1
 /* direct.c. */
 void direct_convolve(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t out0, uint32_t out1,
                      const real *x, const real *w, const real *bias, real *y);
+void direct_differentiate(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t in0,
+                          uint32_t in1, const real *dy, const real *w, real *dx, bool accumulate);
 
 void winograd_transform(const WinogradShape *s, bool flipped, uint32_t in0, uint32_t in1,
                         const real *w, real *u);

@@ -34,7 +34,8 @@ typedef struct ConvShape {
     uint32_t kernel_h, kernel_w, stride, padding_h, padding_w, dilation, groups;
 } ConvShape;
 
-/* Output channels of direct_forward(): in multiples of this, and at most so many at a time. */
+/* Output channels of direct_forward() and input channels of direct_data(): in multiples of this,
+ * and at most so many at a time. */
 enum { DIRECT_CHANNELS = 32, DIRECT_CHANNELS_MAX = 64 };
 
 /* One pooling of one block: x [H,W,n,C] -> y [OH,OW,n,C]; padding <= kernel/2, no window is
@@ -88,6 +89,9 @@ typedef struct Kernels {
     /* Rows [row0,row1) and channels [out0,out1), multiples of DIRECT_CHANNELS, of y; groups: 1. */
     void (*direct_forward)(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t out0,
                            uint32_t out1, const real *x, const real *w, const real *bias, real *y);
+    /* Rows [row0,row1) and channels [in0,in1) of dx, overwritten or added to; groups: 1. */
+    void (*direct_data)(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t in0,
+                        uint32_t in1, const real *dy, const real *w, real *dx, bool accumulate);
 
     /* The weights w [3,3,in,out] from channels [in0,in1), transformed for winograd_tiles(), into u,
      * winograd_weight_numbers() that mean something to the same family only. Flipped: w

@@ -270,6 +270,7 @@ const Kernels OF_FAMILY(kernels) = {
     .conv_backward_data = conv_backward_data,
     .conv_backward_weights = conv_backward_weights,
     .direct_forward = direct_convolve,
+    .direct_data = direct_differentiate,
     .winograd_weights = winograd_transform,
     .winograd_tiles = winograd_convolve,
     .winograd_inputs = winograd_spread,

@@ -250,6 +250,7 @@ const Kernels kernels_reference = {
     .conv_backward_data = reference_conv_backward_data,
     .conv_backward_weights = reference_conv_backward_weights,
     .direct_forward = reference_direct_forward,
+    .direct_data = reference_direct_data,
     .winograd_weights = reference_winograd_weights,
     .winograd_tiles = reference_winograd_tiles,
     .winograd_inputs = reference_winograd_inputs,

@@ -17,6 +17,8 @@ void reference_direct_forward(const ConvShape *s, uint32_t row0, uint32_t row1, 
                               real *y);
 void reference_conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
                                   const real *w, real *dx, bool accumulate);
+void reference_direct_data(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t in0,
+                           uint32_t in1, const real *dy, const real *w, real *dx, bool accumulate);
 void reference_conv_backward_weights(const ConvShape *s, uint32_t tap0, uint32_t tap1,
                                      uint32_t out0, uint32_t out1, const real *x, const real *dy,
                                      real *dw);

@@ -53,7 +53,8 @@ static void each_multiply(const ConvShape *s, const Part *p, TapBody *body, cons
 typedef struct Pointers {
     const real *a, *b;
     real *ret;
-    size_t lo, hi; /* of ret */
+    size_t lo, hi;                /* of ret */
+    size_t channels, first, last; /* those of ret's channels */
 } Pointers;
 
 static void forward_multiply(size_t in, size_t out, size_t weight, const void *context)
@@ -93,20 +94,34 @@ static void data_multiply(size_t in, size_t out, size_t weight, const void *cont
 {
     const Pointers *p = context;
 
-    if (in >= p->lo && in < p->hi)
+    if (in >= p->lo && in < p->hi && in % p->channels >= p->first && in % p->channels < p->last)
         p->ret[in] += p->a[out] * p->b[weight];
+}
+
+void reference_direct_data(const ConvShape *s, uint32_t row0, uint32_t row1, uint32_t in0,
+                           uint32_t in1, const real *dy, const real *w, real *dx, bool accumulate)
+{
+    size_t row = (size_t)s->w * s->n * s->in;
+    Pointers p = { .a = dy,
+                   .b = w,
+                   .ret = dx,
+                   .lo = row0 * row,
+                   .hi = row1 * row,
+                   .channels = s->in,
+                   .first = in0,
+                   .last = in1 };
+
+    for (size_t i = p.lo; i < p.hi && !accumulate; i++)
+        if (i % s->in >= in0 && i % s->in < in1)
+            dx[i] = 0;
+    each_multiply(s, &(Part){ 0, s->oh, 0, s->kernel_h * s->kernel_w, 0, s->out }, data_multiply,
+                  &p);
 }
 
 void reference_conv_backward_data(const ConvShape *s, uint32_t row0, uint32_t row1, const real *dy,
                                   const real *w, real *dx, bool accumulate)
 {
-    size_t row = (size_t)s->w * s->n * s->in;
-    Pointers p = { .a = dy, .b = w, .ret = dx, .lo = row0 * row, .hi = row1 * row };
-
-    for (size_t i = p.lo; i < p.hi && !accumulate; i++)
-        dx[i] = 0;
-    each_multiply(s, &(Part){ 0, s->oh, 0, s->kernel_h * s->kernel_w, 0, s->out }, data_multiply,
-                  &p);
+    reference_direct_data(s, row0, row1, 0, s->in, dy, w, dx, accumulate);
 }
 
 static void weights_multiply(size_t in, size_t out, size_t weight, const void *context)

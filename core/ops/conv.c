@@ -360,6 +360,8 @@ void conv_backward(const OpCall *call)
 
         if (conv_winograd_pays(&cut.s, cut.images, CONV_DATA))
             conv_winograd_data(call, &cut.s);
+        else if (conv_direct_data_pays(&cut.s))
+            conv_direct_data(call, &cut.s);
         else
             pool_run(call->pool, (size_t)cut.blocks * cut.groups, data_unit, &cut);
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/arena.h"
+#include "core/ops/statistics.h"
 
 enum { VALUE_EPS = CONV_PARAMS, VALUE_AFFINE = CONV_PARAMS + 2 };
 enum { SCALE, SHIFT, ZEROS, COEFFICIENTS };
@@ -75,8 +76,7 @@ static void set_coefficients(const Parts *p, real *const *weight)
     const real *mean = weight[affine ? 2 : 0], *var = weight[affine ? 3 : 1];
 
     for (size_t j = 0; j < p->c; j++) {
-        real r = (real)(1 / sqrt((double)var[j] + value[VALUE_EPS])),
-             scale = (affine ? weight[0][j] : 1) * r;
+        real scale = (affine ? weight[0][j] : 1) * statistics_r((double)var[j], value[VALUE_EPS]);
 
         p->coefficient[SCALE][j] = scale;
         p->coefficient[SHIFT][j] = (affine ? weight[1][j] : 0) - mean[j] * scale;

@@ -90,6 +90,7 @@ typedef struct OpCall {
     uint64_t seed;        /* what is drawn is keyed by seed, node, step and image: op_rng() */
     uint32_t step, node;
     double progress; /* share of the training that is done, 0..1; drop-path grows with it */
+    bool guided;     /* backward() of a ReLU passes positive gradients only */
     uint32_t inputs;
     const Tensor *in;
     Tensor out;
@@ -118,6 +119,8 @@ enum {
     OP_STATISTICS = 512,        /* with OP_CONSTANT: the output does depend on the inputs, but those
                                    who read it give the inputs its share of the gradient; theirs
                                    towards the output itself is zero */
+    OP_RECTIFIES = 1024,        /* ends in a ReLU */
+    OP_RECTIFIES_INSIDE = 2048, /* has ReLUs elsewhere, whose backward() heeds OpCall.guided */
 };
 
 typedef struct Op {

@@ -52,7 +52,7 @@ static void add_backward(const OpCall *call)
 const Op op_add_relu = {
     .described = { .name = "add_relu", .summary = "sum of two tensors, rectified" },
     .inputs = 2,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_OUTPUT,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_OUTPUT | OP_RECTIFIES,
     .shape = add_shape,
     .forward = add_forward,
     .backward = add_backward,

@@ -18,7 +18,7 @@ const Op op_conv_norm_add_relu = {
     .described = { "conv_norm_add_relu", "a tensor and a normalised convolution, rectified",
                    conv_norm_params, CONV_NORM_PARAMS },
     .inputs = 2,
-    .flags = OP_GRADIENT_INPLACE | OP_NEEDS_OUTPUT,
+    .flags = OP_GRADIENT_INPLACE | OP_NEEDS_OUTPUT | OP_RECTIFIES,
     .shape = conv_norm_shape,
     .forward = forward,
     .backward = backward,

@@ -17,7 +17,7 @@ const Op op_conv_norm_relu = {
     .described = { "conv_norm_relu", "a convolution, normalised and rectified", conv_norm_params,
                    CONV_NORM_PARAMS },
     .inputs = 1,
-    .flags = OP_NEEDS_OUTPUT,
+    .flags = OP_NEEDS_OUTPUT | OP_RECTIFIES,
     .shape = conv_norm_shape,
     .forward = forward,
     .backward = backward,

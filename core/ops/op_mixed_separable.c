@@ -22,7 +22,7 @@ const Op op_mixed_separable = {
     .described = { "mixed_separable", "weighted ReLU, depthwise and 1x1 convolution, normalised",
                    mixed_separable_params, MIXED_SEPARABLE_PARAMS },
     .inputs = 2,
-    .flags = OP_NEEDS_INPUT,
+    .flags = OP_NEEDS_INPUT | OP_RECTIFIES_INSIDE,
     .shape = separable_shape,
     .forward = separable_forward_only,
     .backward = separable_backward_only,

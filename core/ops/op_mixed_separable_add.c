@@ -30,7 +30,7 @@ const Op op_mixed_separable_add = {
     .described = { "mixed_separable_add", "a tensor plus a mixed_separable", mixed_separable_params,
                    MIXED_SEPARABLE_PARAMS },
     .inputs = 3,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_REST,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_REST | OP_RECTIFIES_INSIDE,
     .shape = add_shape,
     .forward = add_forward,
     .backward = add_backward,

@@ -18,7 +18,7 @@ const Op op_norm_add_relu = {
     .described = { "norm_add_relu", "a tensor and a batch-normalised one, rectified", norm_params,
                    NORM_PARAMS },
     .inputs = 2,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_REST | OP_NEEDS_OUTPUT,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_REST | OP_NEEDS_OUTPUT | OP_RECTIFIES,
     .shape = norm_shape,
     .forward = forward,
     .backward = backward,

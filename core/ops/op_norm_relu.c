@@ -16,7 +16,7 @@ static void backward(const OpCall *call)
 const Op op_norm_relu = {
     .described = { "norm_relu", "batch normalisation, rectified", norm_params, NORM_PARAMS },
     .inputs = 1,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_INPUT,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_INPUT | OP_RECTIFIES,
     .shape = norm_shape,
     .forward = forward,
     .backward = backward,

@@ -29,7 +29,7 @@ static void relu_backward(const OpCall *call)
 const Op op_relu = {
     .described = { .name = "relu", .summary = "rectified linear unit" },
     .inputs = 1,
-    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_OUTPUT,
+    .flags = OP_INPLACE | OP_GRADIENT_INPLACE | OP_NEEDS_OUTPUT | OP_RECTIFIES,
     .shape = elementwise_shape,
     .forward = relu_forward,
     .backward = relu_backward,

@@ -132,6 +132,9 @@ static void store_gradient(const Job *j, uint32_t y0, uint32_t y1, const real *a
                       .src_col = j->t },
                 act = { .src_row = l->act_w * j->t, .src_col = j->t };
 
+    if (j->s->call->guided)
+        for (size_t i = 0; i < p.rows * p.src_row; i++)
+            j->maps[i] = j->maps[i] < 0 ? 0 : j->maps[i];
     j->kernels->plane_store(&p, j->maps, activation + y0 * act.src_row, &act,
                             j->s->dx + j->in + y0 * p.dst_row, !normed && j->s->accumulate,
                             normed ? j->sums : NULL, normed ? j->sums + l->t : NULL);

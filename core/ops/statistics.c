@@ -11,13 +11,18 @@ Moments moments_merge(Moments a, Moments b)
                       a.m2 + (b.m2 + delta * delta * a.count * b.count / count) };
 }
 
+real statistics_r(double var, double eps)
+{
+    return (real)(1 / sqrt(var + eps));
+}
+
 void statistics_of_batch(const OpCall *call, const Moments *m, double eps, double momentum,
                          const Statistics *ret)
 {
     double var = m->m2 / m->count, unbiased = m->count > 1 ? m->m2 / (m->count - 1) : var;
 
     *ret->mean = (real)m->mean;
-    *ret->r = (real)(1 / sqrt(var + eps));
+    *ret->r = statistics_r(var, eps);
     if (call->keep_statistics)
         return;
     *ret->running_mean += (real)momentum * ((real)m->mean - *ret->running_mean);
@@ -27,5 +32,5 @@ void statistics_of_batch(const OpCall *call, const Moments *m, double eps, doubl
 void statistics_of_run(double eps, const Statistics *ret)
 {
     *ret->mean = *ret->running_mean;
-    *ret->r = (real)(1 / sqrt((double)*ret->running_var + eps));
+    *ret->r = statistics_r((double)*ret->running_var, eps);
 }

@@ -14,6 +14,9 @@ typedef struct Moments {
 /* Both together; Chan, Golub and LeVeque, 1979. */
 Moments moments_merge(Moments a, Moments b);
 
+/* 1/sqrt(var + eps), what x - mean is multiplied by. */
+real statistics_r(double var, double eps);
+
 /* One channel's running mean and (unbiased) variance, and what x is normalised by: (x - mean) r. */
 typedef struct Statistics {
     real *running_mean, *running_var;
