@@ -9,10 +9,8 @@
 
 #include "core/base/arena.h"
 #include "core/base/shape.h"
-#include "core/data/font.h"
 
-enum { GAP = 6, LINES = 2, LINE_MAX = 96, FONT_ZOOM_MAX = 4, ZOOM_PIXELS = 160 };
-enum { WHITE = 255, INK = 24 };
+enum { GAP = 6, LINES = 2, LINE_MAX = 96 };
 
 typedef struct Layout {
     uint32_t scale, columns, rows;
@@ -28,20 +26,19 @@ typedef struct Made {
 
 static Layout layout_of(const Dataset *d, const SheetSpec *spec, uint32_t count)
 {
-    uint32_t zoom = d->width * spec->scale / ZOOM_PIXELS;
+    uint32_t zoom = canvas_zoom(d->width * spec->scale);
 
-    zoom = zoom < 1 ? 1 : zoom > FONT_ZOOM_MAX ? FONT_ZOOM_MAX : zoom;
     return (Layout){ .scale = spec->scale,
                      .columns = count < spec->columns ? count : spec->columns,
                      .rows = (count + spec->columns - 1) / spec->columns,
                      .image_width = d->width * spec->scale,
                      .image_height = d->height * spec->scale,
-                     .line = (FONT_HEIGHT + 1) * zoom,
+                     .line = canvas_line(zoom),
                      .zoom = zoom };
 }
 
 static Status layout_check(const Dataset *d, const SheetSpec *spec, uint32_t count, Layout *ret,
-                           Sheet *ret_sheet, Error *err)
+                           Canvas *ret_sheet, Error *err)
 {
     Layout l;
     uint64_t width, height;
@@ -58,13 +55,13 @@ static Status layout_check(const Dataset *d, const SheetSpec *spec, uint32_t cou
     l = layout_of(d, spec, count);
     width = (uint64_t)l.columns * (l.image_width + GAP) + GAP;
     height = (uint64_t)l.rows * (l.image_height + GAP + LINES * l.line) + GAP;
-    if (width * height > SHEET_PIXELS_MAX)
+    if (width * height > CANVAS_PIXELS_MAX)
         return error_at(err, STATUS_INVALID, "/scale",
                         "the sheet would have %llu x %llu pixels: at most %d in all; ask for fewer "
                         "images or a smaller scale",
-                        (unsigned long long)width, (unsigned long long)height, SHEET_PIXELS_MAX);
+                        (unsigned long long)width, (unsigned long long)height, CANVAS_PIXELS_MAX);
     *ret = l;
-    *ret_sheet = (Sheet){ .height = (uint32_t)height, .width = (uint32_t)width };
+    *ret_sheet = (Canvas){ .height = (uint32_t)height, .width = (uint32_t)width };
     return STATUS_OK;
 }
 
@@ -98,15 +95,8 @@ static uint8_t byte_of(const Loader *loader, uint32_t channel, float value)
     return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
 }
 
-static void fill(Sheet *sheet, uint32_t top, uint32_t left, uint32_t side, const uint8_t rgb[3])
-{
-    for (uint32_t y = 0; y < side; y++)
-        for (uint32_t x = 0; x < side; x++)
-            memcpy(sheet->pixels + ((size_t)(top + y) * sheet->width + left + x) * 3, rgb, 3);
-}
-
 /* Image `at` of the batch, its corner at (top, left). */
-static void draw_image(Sheet *sheet, const Loader *loader, const Made *made, uint32_t count,
+static void draw_image(Canvas *sheet, const Loader *loader, const Made *made, uint32_t count,
                        uint32_t at, uint32_t top, uint32_t left, uint32_t scale)
 {
     const Dataset *d = loader->dataset;
@@ -124,28 +114,8 @@ static void draw_image(Sheet *sheet, const Loader *loader, const Made *made, uin
 
                 rgb[c] = byte_of(loader, from, pixel[from]);
             }
-            fill(sheet, top + y * scale, left + x * scale, scale, rgb);
+            canvas_fill(sheet, top + y * scale, left + x * scale, scale, rgb);
         }
-}
-
-/* Characters beyond `room` are cut; of a character of several bytes only the first is drawn. */
-static void draw_text(Sheet *sheet, const char *text, uint32_t room, uint32_t top, uint32_t left,
-                      uint32_t zoom)
-{
-    static const uint8_t ink[3] = { INK, INK, INK };
-
-    for (; *text != '\0' && room > 0; text++) {
-        const uint8_t *glyph = font_glyph(*text);
-
-        if (((uint8_t)*text & 0xc0) == 0x80)
-            continue;
-        for (uint32_t y = 0; y < FONT_HEIGHT; y++)
-            for (uint32_t x = 0; x < FONT_WIDTH; x++)
-                if ((glyph[y] >> (FONT_WIDTH - 1 - x) & 1) != 0)
-                    fill(sheet, top + y * zoom, left + x * zoom, zoom, ink);
-        left += (FONT_WIDTH + 1) * zoom;
-        room--;
-    }
 }
 
 /* The class with the largest share but `except`, if that is more than smoothing gives each; -1. */
@@ -159,10 +129,10 @@ static int best_class(const float *target, uint32_t classes, float floor, int ex
     return best;
 }
 
-static void draw_labels(Sheet *sheet, const Dataset *d, const Layout *l, const float *target,
+static void draw_labels(Canvas *sheet, const Dataset *d, const Layout *l, const float *target,
                         float floor, uint32_t top, uint32_t left)
 {
-    uint32_t room = l->image_width / ((FONT_WIDTH + 1) * l->zoom);
+    uint32_t room = canvas_room(l->image_width, l->zoom);
     int k = -1;
 
     for (uint32_t i = 0; i < LINES; i++) {
@@ -173,18 +143,18 @@ static void draw_labels(Sheet *sheet, const Dataset *d, const Layout *l, const f
             return;
         snprintf(text, sizeof text, "%.*s %.2f", room > 5 ? (int)room - 5 : 0, d->class_names[k],
                  (double)target[k]);
-        draw_text(sheet, text, room, top + i * l->line, left, l->zoom);
+        canvas_text(sheet, text, room, top + i * l->line, left, l->zoom);
     }
 }
 
-Status sheet_draw(const Loader *loader, const BatchSpec *batch, const SheetSpec *spec, Sheet *ret,
+Status sheet_draw(const Loader *loader, const BatchSpec *batch, const SheetSpec *spec, Canvas *ret,
                   Error *err)
 {
     const Dataset *d = loader->dataset;
     /* A hundredth of a per cent above what smoothing gives, so that rounding is no share. */
     float floor = (float)(batch->label_smoothing / d->classes + 1e-4);
     Made made = { 0 };
-    Sheet sheet = { 0 };
+    Canvas sheet = { 0 };
     Layout l = { 0 };
     Status s = layout_check(d, spec, batch->count, &l, &sheet, err);
 
@@ -192,13 +162,11 @@ Status sheet_draw(const Loader *loader, const BatchSpec *batch, const SheetSpec 
         s = make(loader, batch, &made, err);
     if (s != STATUS_OK)
         return s;
-    sheet.pixels = malloc((size_t)sheet.height * sheet.width * 3);
-    if (sheet.pixels == NULL) {
+    s = canvas_new(sheet.height, sheet.width, &sheet, err);
+    if (s != STATUS_OK) {
         arena_clear(&made.arena);
-        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a sheet of %u x %u pixels",
-                         sheet.width, sheet.height);
+        return s;
     }
-    memset(sheet.pixels, WHITE, (size_t)sheet.height * sheet.width * 3);
     for (uint32_t i = 0; i < batch->count; i++) {
         uint32_t top = GAP + i / l.columns * (l.image_height + GAP + LINES * l.line);
         uint32_t left = GAP + i % l.columns * (l.image_width + GAP);
@@ -210,10 +178,4 @@ Status sheet_draw(const Loader *loader, const BatchSpec *batch, const SheetSpec 
     arena_clear(&made.arena);
     *ret = sheet;
     return STATUS_OK;
-}
-
-void sheet_clear(Sheet *sheet)
-{
-    free(sheet->pixels);
-    *sheet = (Sheet){ 0 };
 }

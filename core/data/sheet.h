@@ -4,13 +4,13 @@
  */
 #pragma once
 
+#include "core/data/canvas.h"
 #include "core/data/loader.h"
 
 enum {
     SHEET_COLUMNS_MAX = 32,
     SHEET_SCALE_MAX = 16,
     SHEET_IMAGES_MAX = 256,
-    SHEET_PIXELS_MAX = 1 << 23,
 };
 
 typedef struct SheetSpec {
@@ -18,18 +18,12 @@ typedef struct SheetSpec {
     uint32_t scale;   /* 1..SHEET_SCALE_MAX: sheet pixels an image pixel */
 } SheetSpec;
 
-typedef struct Sheet {
-    uint32_t height, width;
-    uint8_t *pixels; /* RGB [H,W,3]; sheet_clear() frees it */
-} Sheet;
-
 /*
  * Draws loader_batch(batch), back as bytes; of 1 or 2 channels the first is shown in grey, of 4 the
  * first three. Under an image stand the (at most two) classes that have a share of its label beyond
  * smoothing, with their share, names cut to fit. batch->scratch is not used. STATUS_INVALID: no
  * images or more than SHEET_IMAGES_MAX, columns or scale out of range, or more pixels than
- * SHEET_PIXELS_MAX, with the figure; STATUS_NO_MEMORY.
+ * CANVAS_PIXELS_MAX, with the figure; STATUS_NO_MEMORY.
  */
 CHECKED Status sheet_draw(const Loader *loader, const BatchSpec *batch, const SheetSpec *spec,
-                          Sheet *ret, Error *err);
-void sheet_clear(Sheet *sheet);
+                          Canvas *ret, Error *err);

@@ -259,7 +259,7 @@ static void pull_image(void *context, size_t i)
 
     pull_clip(a, &lane, first, z, w->in + first, q, p); /* q: working memory until its turn */
     a->row->pull_project(&lane, a->eps, z, p, p);
-    if (w->frame.norm[i] > 0)
+    if (w->frame.norm[i] > 0 && a->row->pull_direction != NULL)
         a->row->pull_direction(&lane, w->frame.gradient + first, w->frame.norm[i], p, q);
     else
         EACH_NUMBER(&lane, at, c, q[at] = 0);

@@ -55,7 +55,7 @@ typedef struct Attack {
     /* p = J_project(z)^T v; p may lie over v. */
     void (*pull_project)(const AttackLane *lane, real eps, const real *z, const real *v,
                          real *ret_p);
-    /* q = J_direction(g)^T p. */
+    /* q = J_direction(g)^T p. NULL: the direction is locally constant, and q is 0. */
     void (*pull_direction)(const AttackLane *lane, const real *g, real norm, const real *p,
                            real *ret_q);
 } Attack;

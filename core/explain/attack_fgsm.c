@@ -15,5 +15,4 @@ const Attack attack_fgsm = {
     .move = linf_move,
     .project = linf_project,
     .pull_project = linf_pull_project,
-    .pull_direction = linf_pull_direction,
 };

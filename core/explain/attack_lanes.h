@@ -40,5 +40,3 @@ void linf_move(const AttackLane *lane, real eta, const real *delta, const real *
                real *ret_z);
 void linf_project(const AttackLane *lane, real eps, const real *z, real *ret_delta);
 void linf_pull_project(const AttackLane *lane, real eps, const real *z, const real *v, real *ret_p);
-void linf_pull_direction(const AttackLane *lane, const real *g, real norm, const real *p,
-                         real *ret_q);

@@ -1,7 +1,7 @@
 /*
  * The maximum norm: uniform starts, steps along the gradient's sign, projection number by number. A
- * sign does not change with the gradient: its derivative is 0 almost everywhere, and exactly 0
- * here.
+ * sign does not change with the gradient: its derivative is 0 almost everywhere, and the rows have
+ * none.
  */
 #include "core/explain/attack_lanes.h"
 
@@ -29,13 +29,4 @@ void linf_project(const AttackLane *lane, real eps, const real *z, real *ret_del
 void linf_pull_project(const AttackLane *lane, real eps, const real *z, const real *v, real *ret_p)
 {
     EACH_NUMBER(lane, at, c, ret_p[at] = real_abs(z[at]) < eps ? v[at] : 0);
-}
-
-void linf_pull_direction(const AttackLane *lane, const real *g, real norm, const real *p,
-                         real *ret_q)
-{
-    (void)g;
-    (void)norm;
-    (void)p;
-    EACH_NUMBER(lane, at, c, ret_q[at] = 0);
 }

@@ -20,5 +20,4 @@ const Attack attack_pgd_linf = {
     .move = linf_move,
     .project = linf_project,
     .pull_project = linf_pull_project,
-    .pull_direction = linf_pull_direction,
 };

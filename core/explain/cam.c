@@ -2,8 +2,10 @@
 #include "core/explain/cam.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/data/dataset.h"
 #include "core/explain/cam_table.h"
 
 #define X(name) extern const Cam cam_##name;
@@ -83,12 +85,34 @@ static Status no_head(const Network *network, const Cam *cam, NodeId head, Error
                     cam->described.name, layer_name(&network->graph, head));
 }
 
+/* Not every layer leads to the logits: an auxiliary head's do not. */
+static Status check_leads(const Network *network, NodeId layer, Error *err)
+{
+    const Graph *g = &network->graph;
+    bool *leads = calloc(g->nodes, sizeof *leads);
+    bool answer;
+
+    if (leads == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a list of nodes");
+    leads[layer] = true;
+    for (NodeId i = layer + 1; i <= network->logits; i++)
+        for (uint32_t k = 0; k < g->node[i].inputs && (g->node[i].op->flags & OP_CONSTANT) == 0;
+             k++)
+            leads[i] = leads[i] || leads[g->node[i].input[k]];
+    answer = leads[network->logits];
+    free(leads);
+    return answer ? STATUS_OK
+                  : error_at(err, STATUS_INVALID, "/layer",
+                             "the class scores do not depend on that layer: it has no heat map");
+}
+
 Status cam_find_layer(const Network *network, const char *name, const Cam *cam, NodeId *ret,
                       Error *err)
 {
     const Graph *g = &network->graph;
     bool by_name = name != NULL;
     NodeId node = by_name ? graph_find_layer(g, name) : network->map;
+    Status s = STATUS_OK;
 
     if (by_name && (node == NODE_NONE || graph_shape(g, node, 1).rank != 4))
         return no_layer(g, name, err);
@@ -100,14 +124,74 @@ Status cam_find_layer(const Network *network, const char *name, const Cam *cam, 
         if (head == NODE_NONE || node != head)
             return no_head(network, cam, head, err);
     }
-    *ret = node;
+    if (cam != NULL && (cam->needs & CAM_CLASSLESS) == 0)
+        s = check_leads(network, node, err);
+    if (s == STATUS_OK)
+        *ret = node;
+    return s;
+}
+
+static bool rectifies(const Network *network)
+{
+    for (NodeId i = 0; i <= network->logits; i++) {
+        const Op *op = network->graph.node[i].op;
+
+        if (op != NULL && (op->flags & (OP_RECTIFIES | OP_RECTIFIES_INSIDE)) != 0)
+            return true;
+    }
+    return false;
+}
+
+static Status check_model(const Network *network, const Cam *cam, Error *err)
+{
+    if ((cam->needs & CAM_PIXEL_SCALE) != 0 && network->input.channels > DATASET_CHANNELS_MAX)
+        return error_at(err, STATUS_INVALID, "/source",
+                        "\"%s\" changes the pixels of images, and this network sees %u channels",
+                        cam->described.name, network->input.channels);
+    if ((cam->needs & CAM_GUIDED) != 0 && !rectifies(network))
+        return error_at(err, STATUS_INVALID, "/source",
+                        "\"%s\" guides the gradient through ReLUs, and this network, %s, has none",
+                        cam->described.name, model_table[network->model.row]->described.name);
     return STATUS_OK;
 }
 
-Status cam_check_gradient(const Plan *plan, Error *err)
+static Status find_each(const Network *network, const char *names, const Cam *cam,
+                        NodeId ret[MAP_LAYERS_MAX], uint32_t *ret_count, Error *err)
 {
-    return plan->node[plan->spec.gradient_to].wants
-               ? STATUS_OK
-               : error_at(err, STATUS_INVALID, "/layer",
-                          "the class scores do not depend on that layer: it has no heat map");
+    uint32_t count = 0;
+    Status s = STATUS_OK;
+
+    for (const char *end; names != NULL && s == STATUS_OK; names = *end != '\0' ? end + 1 : NULL) {
+        char name[LAYER_NAME_MAX + 1]; /* one that is too long is none */
+
+        end = names + strcspn(names, ",");
+        if (count == MAP_LAYERS_MAX)
+            return error_at(err, STATUS_INVALID, "/layer", "at most %d layers can be fused",
+                            MAP_LAYERS_MAX);
+        snprintf(name, sizeof name, "%.*s", (int)(end - names), names);
+        s = cam_find_layer(network, name, cam, &ret[count], err);
+        count++;
+    }
+    if (s == STATUS_OK)
+        *ret_count = count;
+    return s;
+}
+
+Status cam_find_layers(const Network *network, const char *names, const Cam *cam,
+                       NodeId ret[MAP_LAYERS_MAX], uint32_t *ret_count, Error *err)
+{
+    Status s = check_model(network, cam, err);
+
+    if (s != STATUS_OK)
+        return s;
+    if (names[0] != '\0' && (cam->needs & (CAM_PIXELS | CAM_GUIDED)) == CAM_PIXELS)
+        return error_at(err, STATUS_INVALID, "/layer",
+                        "\"%s\" makes a map of pixels: it takes no layer", cam->described.name);
+    if (names[0] != '\0')
+        return find_each(network, names, cam, ret, ret_count, err);
+    *ret_count = 1;
+    if ((cam->needs & (CAM_PIXELS | CAM_GUIDED)) != CAM_PIXELS)
+        return cam_find_layer(network, NULL, cam, ret, err);
+    ret[0] = network->image;
+    return STATUS_OK;
 }

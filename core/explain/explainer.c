@@ -1,28 +1,21 @@
 /*
- * One plan a layer: forward to the logits, backward from one logit down to the layer and no
- * further. The plan of the last layer asked for is kept, because people look at many images through
- * one layer. Running statistics are used throughout.
+ * The engine of explanation.h for one image. It is planned anew, and takes its memory anew, when
+ * something else is asked for than before.
  */
 #include "core/explain/explainer.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/graph/run.h"
-#include "core/nn/network.h"
+#include "core/explain/explanation.h"
 
 struct Explainer {
     Network network;
-    Pool *pool; /* borrowed */
-    const Kernels *kernels;
-    LayerInfo *layer; /* [network.graph.layers] */
-    CamHead head;
-    real *head_weights; /* of one class */
-    NodeId planned;     /* the layer that `plan` is for, or NODE_NONE */
-    Plan plan;
-    Arena arena; /* the plan's memory */
+    RunContext context;
+    LayerInfo *layer;   /* [network.graph.layers] */
+    Explanation engine; /* images 0: none yet */
+    Arena arena;        /* its memory */
 };
 
 void heatmap_clear(HeatMap *map)
@@ -39,20 +32,17 @@ Status explainer_open(const char *checkpoint_path, Pool *pool, Explainer **ret, 
 
     if (e == NULL)
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate an explainer");
-    e->pool = pool;
-    e->planned = NODE_NONE;
-    s = kernels_select(NULL, &e->kernels, err);
+    e->context.pool = pool;
+    s = kernels_select(NULL, &e->context.kernels, err);
     if (s == STATUS_OK)
         s = safetensors_open(checkpoint_path, &file, err);
     if (s == STATUS_OK)
         s = network_read(&e->network, file, err);
     safetensors_close(file);
     if (s == STATUS_OK) {
-        e->head = cam_head(&e->network);
+        e->context.weights = e->network.weights;
         e->layer = calloc(e->network.graph.layers, sizeof *e->layer);
-        if (e->head.layer != NODE_NONE)
-            e->head_weights = calloc(e->head.weight->count, sizeof *e->head_weights);
-        if (e->layer == NULL || (e->head.layer != NODE_NONE && e->head_weights == NULL))
+        if (e->layer == NULL)
             s = error_set(err, STATUS_NO_MEMORY, "cannot allocate an explainer");
     }
     for (uint32_t i = 0; s == STATUS_OK && i < e->network.graph.layers; i++) {
@@ -71,9 +61,8 @@ void explainer_free(Explainer *e)
 {
     if (e == NULL)
         return;
-    plan_clear(&e->plan);
+    explanation_clear(&e->engine);
     arena_clear(&e->arena);
-    free(e->head_weights);
     free(e->layer);
     network_clear(&e->network);
     free(e);
@@ -105,122 +94,145 @@ const float *explainer_std(const Explainer *e)
     return e->network.std;
 }
 
-/* Plans for `layer` unless that is the plan at hand. Not every layer leads to the logits: an
- * auxiliary head's do not. */
-static Status plan_layer(Explainer *e, NodeId layer, Error *err)
-{
-    PlanSpec spec = {
-        .images = 1, .output = e->network.logits, .gradient_to = layer, .keep = { NODE_NONE }
-    };
-    Plan plan;
-    Arena arena = { 0 };
-    Status s;
+/* --- what is asked for --- */
 
-    if (e->planned == layer)
-        return STATUS_OK;
-    s = plan_init(&plan, &e->network.graph, &spec, err);
-    if (s != STATUS_OK)
-        return s;
-    s = cam_check_gradient(&plan, err);
-    if (s == STATUS_OK)
-        s = arena_init(&arena, plan.bytes, err);
-    if (s != STATUS_OK) {
-        plan_clear(&plan);
-        return s;
+/* The names with commas between them. Each is a layer's, and so none is too long or has one. */
+static Status join_layers(const Explainer *e, const MapRequest *request,
+                          char ret[EXPLANATION_LAYER_MAX], Error *err)
+{
+    size_t used = 0;
+
+    if (request->layers > MAP_LAYERS_MAX)
+        return error_at(err, STATUS_INVALID, "/layer", "at most %d layers can be fused",
+                        MAP_LAYERS_MAX);
+    ret[0] = '\0';
+    for (uint32_t i = 0; i < request->layers; i++) {
+        NodeId node;
+        Status s = cam_find_layer(&e->network, request->layer[i], NULL, &node, err);
+
+        if (s != STATUS_OK)
+            return s;
+        used += (size_t)snprintf(ret + used, EXPLANATION_LAYER_MAX - used, "%s%s", i > 0 ? "," : "",
+                                 request->layer[i]);
     }
-    plan_clear(&e->plan);
-    arena_clear(&e->arena);
-    e->plan = plan;
-    e->arena = arena;
-    e->planned = layer;
-    plan_bind(&e->plan, e->arena.base);
     return STATUS_OK;
 }
 
-/* Softmax probability of class k, 0 where the logits do not give one; the largest logit's index. */
-static float probability(const real *logits, uint32_t classes, uint32_t k, uint32_t *ret_top)
+static bool same_spec(const ExplanationSpec *a, const ExplanationSpec *b)
 {
-    double sum = 0, p;
-    uint32_t top = 0;
-
-    for (uint32_t i = 1; i < classes; i++)
-        if (logits[i] > logits[top])
-            top = i;
-    for (uint32_t i = 0; i < classes; i++)
-        sum += exp((double)(logits[i] - logits[top]));
-    *ret_top = top;
-    p = exp((double)(logits[k] - logits[top])) / sum;
-    return isfinite(p) ? (float)p : 0;
+    return a->source == b->source && a->classes == b->classes && a->signed_maps == b->signed_maps &&
+           a->flips == b->flips && strcmp(a->layer, b->layer) == 0;
 }
 
-/* ReLU unless signed; whatever is not finite becomes 0; says whether anything is left. */
-static bool finish_map(const MapRequest *request, size_t count, float *values)
+/* What the engine calls its source is this interface's method. */
+static Status to_request(Status s, const Error *why, Error *err)
 {
-    bool empty = true;
+    const char *pointer = why->detail[0].pointer;
 
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(values[i]) || (!request->signed_map && values[i] < 0))
-            values[i] = 0;
-        empty = empty && values[i] == 0;
+    return error_at(err, s, strcmp(pointer, "/source") == 0 ? "/method" : pointer, "%s",
+                    error_message(why));
+}
+
+/* Has the engine planned for the request. */
+static Status plan_request(Explainer *e, const MapRequest *request, ExplanationClasses classes,
+                           Error *err)
+{
+    ExplanationSpec spec = explanation_default(explanation_of_cam(request->method));
+    Explanation engine;
+    Error why = { 0 };
+    Status s;
+
+    spec.classes = classes;
+    spec.target = TARGET_PREDICTION;
+    spec.signed_maps = request->signed_map;
+    spec.flips = request->flips;
+    s = join_layers(e, request, spec.layer, err);
+    if (s != STATUS_OK || (e->engine.images > 0 && same_spec(&spec, &e->engine.spec)))
+        return s;
+    s = explanation_init(&engine, &e->network, &spec, 1, &why);
+    if (s != STATUS_OK)
+        return to_request(s, &why, err);
+    explanation_clear(&e->engine); /* before there is memory for the next */
+    arena_clear(&e->arena);
+    s = arena_init(&e->arena, arena_round(engine.work_bytes) + engine.state_bytes, err);
+    if (s != STATUS_OK) {
+        explanation_clear(&engine);
+        return s;
     }
-    return empty;
+    e->engine = engine;
+    explanation_bind(&e->engine, e->arena.base, e->arena.base + arena_round(engine.work_bytes));
+    return STATUS_OK;
 }
 
-/* The class's gradient or its weights: what the method needs. */
-static void prepare(Explainer *e, const RunContext *context, const Cam *cam, uint32_t class_index)
+/* Class `class_index`'s map, number `k` of the engine's. */
+static Status take_map(const Explainer *e, uint32_t k, uint32_t class_index, HeatMap *ret,
+                       Error *err)
 {
-    Tensor seed;
+    const MapShape *shape = &e->engine.shape;
+    const size_t pixels = (size_t)shape->height * shape->width;
+    HeatMap map = { .height = shape->height,
+                    .width = shape->width,
+                    .values = malloc(pixels * sizeof *map.values),
+                    .class_index = class_index,
+                    .predicted = e->engine.predicted[0],
+                    .score = explanation_score(&e->engine, 0, class_index),
+                    .empty = true };
 
-    if ((cam->needs & CAM_HEAD) != 0)
-        cam_head_weights(&e->head, e->network.weights, class_index, e->head_weights);
-    if ((cam->needs & CAM_GRADIENT) == 0)
-        return;
-    seed = plan_gradient(&e->plan, e->network.logits);
-    memset(seed.data, 0, shape_count(&seed.shape) * sizeof *seed.data);
-    seed.data[class_index] = 1;
-    run_backward(&e->plan, context);
+    if (map.values == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a heat map");
+    memcpy(map.values, e->engine.maps + k * pixels, pixels * sizeof *map.values);
+    for (size_t i = 0; i < pixels; i++)
+        map.empty = map.empty && map.values[i] == 0;
+    *ret = map;
+    return STATUS_OK;
+}
+
+/* `wanted`: NULL for the predicted class, or for all. */
+static void run(Explainer *e, const MapRequest *request, const uint32_t *wanted)
+{
+    explanation_run(&e->engine, &e->context,
+                    &(ExplanationBatch){ .images = request->image,
+                                         .items = &request->item,
+                                         .classes = wanted,
+                                         .split = SPLIT_TEST,
+                                         .seed = request->seed });
 }
 
 Status explainer_map(Explainer *e, const MapRequest *request, HeatMap *ret, Error *err)
 {
-    uint32_t classes = explainer_classes(e);
-    RunContext context = { .pool = e->pool, .kernels = e->kernels, .weights = e->network.weights };
-    const Cam *cam = cam_table[request->cam];
-    Tensor image, logits, layer;
-    HeatMap map = { 0 };
-    NodeId node;
-    Status s = cam_find_layer(&e->network, request->layer, cam, &node, err);
+    const uint32_t classes = explainer_classes(e), wanted = (uint32_t)request->class_index;
+    Status s;
 
-    if (s == STATUS_OK && request->class_index >= (int64_t)classes)
-        s = error_at(err, STATUS_INVALID, "/class", "must be below %u, the number of classes",
-                     classes);
-    if (s == STATUS_OK)
-        s = plan_layer(e, node, err);
+    if (request->class_index >= (int64_t)classes)
+        return error_at(err, STATUS_INVALID, "/class", "must be below %u, the number of classes",
+                        classes);
+    s = plan_request(e, request, CLASSES_TARGET, err);
     if (s != STATUS_OK)
         return s;
-    image = plan_tensor(&e->plan, e->network.image);
-    memcpy(image.data, request->image, shape_count(&image.shape) * sizeof *image.data);
-    run_forward(&e->plan, &context);
-    logits = plan_tensor(&e->plan, e->network.logits);
-    probability(logits.data, classes, 0, &map.predicted);
-    map.class_index = request->class_index < 0 ? map.predicted : (uint32_t)request->class_index;
-    map.score = probability(logits.data, classes, map.class_index, &map.predicted);
-    prepare(e, &context, cam, map.class_index);
+    run(e, request, request->class_index < 0 ? NULL : &wanted);
+    return take_map(e, 0, e->engine.wanted[0], ret, err);
+}
 
-    layer = plan_tensor(&e->plan, node);
-    map.height = layer.shape.dim[1];
-    map.width = layer.shape.dim[2];
-    map.values = calloc((size_t)map.height * map.width, sizeof *map.values);
-    if (map.values == NULL)
-        return error_set(err, STATUS_NO_MEMORY, "cannot allocate a heat map");
-    cam->compute(&(CamInput){ .height = map.height,
-                              .width = map.width,
-                              .channels = layer.shape.dim[3],
-                              .activation = layer.data,
-                              .gradient = plan_gradient(&e->plan, node).data,
-                              .head = e->head_weights },
-                 map.values);
-    map.empty = finish_map(request, (size_t)map.height * map.width, map.values);
-    *ret = map;
-    return STATUS_OK;
+Status explainer_maps(Explainer *e, const MapRequest *request, HeatMap *ret, Error *err)
+{
+    const uint32_t classes = explainer_classes(e);
+    HeatMap *map = calloc(classes, sizeof *map);
+    Status s = map == NULL ? error_set(err, STATUS_NO_MEMORY, "cannot allocate the heat maps")
+                           : plan_request(e, request, CLASSES_ALL, err);
+
+    if (s == STATUS_OK)
+        run(e, request, NULL);
+    for (uint32_t k = 0; k < classes && s == STATUS_OK; k++)
+        s = take_map(e, k, k, &map[k], err);
+    if (s == STATUS_OK)
+        memcpy(ret, map, classes * sizeof *ret);
+    for (uint32_t k = 0; k < classes && s != STATUS_OK && map != NULL; k++)
+        heatmap_clear(&map[k]);
+    free(map);
+    return s;
+}
+
+float explainer_score(const Explainer *e, uint32_t class_index)
+{
+    return e->engine.images > 0 ? explanation_score(&e->engine, 0, class_index) : 0;
 }

@@ -1,8 +1,9 @@
 /*
  * explainer -- a trained network opened for explaining: predictions, named layers, heat maps.
  *
- * An Explainer holds the weights of one checkpoint and plans per layer as they are asked for. It
- * belongs to one thread at a time.
+ * An Explainer holds the weights of one checkpoint and the engine (explanation.h, of one image) for
+ * what was asked for last, because people look at many images in one way. It belongs to one thread
+ * at a time.
  */
 #pragma once
 
@@ -12,8 +13,6 @@
 #include "core/base/shape.h"
 #include "core/explain/cam.h"
 
-enum { LAYER_NAME_MAX = 64 };
-
 typedef struct Explainer Explainer;
 
 typedef struct LayerInfo {
@@ -22,16 +21,22 @@ typedef struct LayerInfo {
 } LayerInfo;
 
 typedef struct MapRequest {
-    const float *image;  /* normalised [H,W,C] */
-    const char *layer;   /* NULL: the model's default (layer3 for ResNet-18); CAM's is the last */
-    uint32_t cam;        /* row of cam_table */
+    const float *image;                /* normalised [H,W,C] */
+    const char *layer[MAP_LAYERS_MAX]; /* several are fused (explanation.h) */
+    uint32_t layers;     /* 0: the model's default (layer3 for ResNet-18; CAM's is the last); maps
+                            of pixels take none */
+    uint32_t method;     /* row of cam_table */
     int64_t class_index; /* negative: the predicted one */
     bool signed_map;     /* leave out the ReLU */
+    bool flips;          /* the mean of the map and of the mirrored image's, mirrored back */
+    uint64_t seed; /* of what a method draws: keyed by seed and item, as for the split `test` */
+    uint32_t item; /* the image's index there, or 0 */
 } MapRequest;
 
 typedef struct HeatMap {
     uint32_t height, width;
-    float *values; /* [h,w], the layer's own resolution, unscaled; heatmap_clear() frees it */
+    float *values; /* [h,w], unscaled; heatmap_clear() frees it. The layer's own resolution, or the
+                      image's of a map of pixels; of fused layers the largest, 0..1 */
     uint32_t class_index, predicted;
     float score; /* softmax probability of class_index; 0 where the logits are not finite */
     bool empty;  /* the map is zero everywhere */
@@ -51,7 +56,14 @@ uint32_t explainer_classes(const Explainer *explainer);
 const float *explainer_mean(const Explainer *explainer);
 const float *explainer_std(const Explainer *explainer);
 
-/* STATUS_INVALID, with pointer "/layer" (the message lists the stage names) or "/class". Never NaN.
- */
+/* STATUS_INVALID, with pointer "/layer" (the message lists the stage names), "/class" or "/method"
+ * (it does not suit the model). Never NaN. */
 CHECKED Status explainer_map(Explainer *explainer, const MapRequest *request, HeatMap *ret,
                              Error *err);
+/* The maps of all classes at once, ret[explainer_classes()], which costs less than one by one;
+ * request->class_index is not looked at. On failure none of them is written. */
+CHECKED Status explainer_maps(Explainer *explainer, const MapRequest *request, HeatMap *ret,
+                              Error *err);
+/* Softmax probability of a class for the image of the last of these that succeeded; 0 where the
+ * logits give none, or there was no image yet. */
+float explainer_score(const Explainer *explainer, uint32_t class_index);

@@ -1,94 +1,253 @@
 /*
- * An attack is the Attacker's work. Heat maps come from one plan, forward to the logits and back to
- * the layer, once for each class that is wanted. Backward writes over what forward left for it, so
- * for further classes the plan's memory is kept and put back: a copy costs a small part of a
- * forward pass. The layer in front of a linear head needs neither: its gradient for class c is
- * w_c/(h w) everywhere, and one forward pass gives all classes.
- *
- * Methods see one image at a time, in plain order: lanes are gathered from their blocks before. A
- * unit of that work is a block, which has room for one image.
+ * An attack is the Attacker's work. A heat map's stages, one for each of its layers, follow one
+ * another: a stage has a plan, forward to the logits and, where that is needed, back to its layer.
+ * All plans lie in the same memory, one at a time; what is wanted of one behind the next is copied
+ * to the state. Here everything is planned and put in its place; explanation_heat.c runs it.
  */
 #include "core/explain/explanation_internal.h"
 
-#include <math.h>
 #include <string.h>
 
 /* --- planning --- */
 
-static size_t layer_numbers(const Explanation *e)
+const Cam *explanation_layer_cam(const Explanation *e)
 {
-    Shape shape = graph_shape(&e->network->graph, e->layer, 1);
-
-    return shape_count(&shape);
+    return (e->cam->needs & CAM_GUIDED) != 0 ? &cam_gradcam : e->cam;
 }
 
-/* Whether the gradient has to be computed: it is known in front of a linear head. */
-static bool goes_back(const Explanation *e)
+bool explanation_goes_back(const Explanation *e, const HeatStage *stage)
 {
-    return (e->cam->needs & CAM_GRADIENT) != 0 && e->layer != e->head.layer;
+    return (e->cam->needs & CAM_GRADIENT) != 0 && !stage->known;
 }
 
-/* Whether a plan's memory is wanted once more: for every class but the first. */
-static bool keeps_forward(const Explanation *e)
+static bool keeps(const Explanation *e)
 {
-    return goes_back(e) && e->spec.classes == CLASSES_ALL;
+    return e->spec.classes == CLASSES_ALL && e->cam->samples == 0;
+}
+
+bool explanation_keeps_forward(const Explanation *e, const HeatStage *stage)
+{
+    return explanation_goes_back(e, stage) && keeps(e);
+}
+
+static Status plan_passes(const Explanation *e, HeatStage *stage, Error *err)
+{
+    uint32_t channels = stage->shape.dim[3];
+    PlanSpec spec = { .images = channels < CAM_LANES_MAX ? channels : CAM_LANES_MAX,
+                      .output = e->network->logits,
+                      .gradient_to = NODE_NONE,
+                      .keep = { NODE_NONE } };
+
+    if ((e->cam->needs & CAM_FROM_LAYER) != 0)
+        spec.from = stage->layer;
+    return plan_init(&stage->passes, &e->network->graph, &spec, err);
+}
+
+static Status plan_stage(const Explanation *e, NodeId layer, HeatStage *stage, Error *err)
+{
+    PlanSpec spec = { .images = e->images,
+                      .output = e->network->logits,
+                      .gradient_to = NODE_NONE,
+                      .keep = { layer, NODE_NONE } };
+    Status s;
+
+    stage->layer = layer;
+    stage->shape = graph_shape(&e->network->graph, layer, 1);
+    stage->known = layer == e->head.layer;
+    if ((e->cam->needs & CAM_DELTA) != 0)
+        return STATUS_OK; /* the attacker plans */
+    if (explanation_goes_back(e, stage))
+        spec.gradient_to = layer;
+    s = plan_init(&stage->plan, &e->network->graph, &spec, err);
+    return s == STATUS_OK && (e->cam->needs & CAM_SCORES) != 0 ? plan_passes(e, stage, err) : s;
+}
+
+/* The attack of CAM_DELTA. */
+static Status plan_delta(Explanation *e, Error *err)
+{
+    Choice choice;
+
+    choice_init(attack_table, (uint32_t)table_find(attack_table, "pgd_l2"), &choice);
+    return attacker_init(&e->attacker, e->network, &choice, e->images, false, err);
 }
 
 static Status plan_heat(Explanation *e, Error *err)
 {
-    PlanSpec spec = { .images = e->images, .output = e->network->logits, .gradient_to = NODE_NONE };
+    NodeId layer[MAP_LAYERS_MAX];
+    PlanSpec guided = { .images = e->images,
+                        .output = e->network->logits,
+                        .gradient_to = e->network->image,
+                        .keep = { NODE_NONE },
+                        .guided = true };
     Status s;
 
-    e->cam = explanation_cam(&e->spec);
+    e->cam = explanation_cam(e->spec.source);
     e->head = cam_head(e->network);
-    s = cam_find_layer(e->network, explanation_layer(&e->spec), e->cam, &e->layer, err);
-    if (s != STATUS_OK)
-        return s;
-    spec.keep[0] = e->layer;
-    spec.keep[1] = NODE_NONE;
-    if (goes_back(e))
-        spec.gradient_to = e->layer;
-    s = plan_init(&e->plan, &e->network->graph, &spec, err);
-    return s == STATUS_OK && goes_back(e) ? cam_check_gradient(&e->plan, err) : s;
+    s = cam_find_layers(e->network, e->spec.layer, e->cam, layer, &e->stages, err);
+    for (uint32_t i = 0; s == STATUS_OK && i < e->stages; i++)
+        s = plan_stage(e, layer[i], &e->stage[i], err);
+    if (s == STATUS_OK && (e->cam->needs & CAM_GUIDED) != 0)
+        s = plan_init(&e->pixels, &e->network->graph, &guided, err);
+    if (s == STATUS_OK && (e->cam->needs & CAM_DELTA) != 0)
+        s = plan_delta(e, err);
+    return s;
 }
 
-/* Of a unit: one image's activation and gradient, and a class's weights. */
-static size_t room_numbers(const Explanation *e)
+static size_t larger(size_t a, size_t b)
 {
-    size_t numbers = layer_numbers(e);
-
-    return 2 * numbers + graph_shape(&e->network->graph, e->layer, 1).dim[3];
+    return a > b ? a : b;
 }
 
-enum { STATE_TARGETS, STATE_MAPS, STATE_PREDICTED, STATE_WANTED, STATE_ROOM, STATE_PARTS };
-
-/* Answers the bytes; fills in where they lie if there is memory. */
-static size_t layout(Explanation *e, char *memory)
+/* Of the plans whose memory is wanted once more. */
+static size_t kept_bytes(const Explanation *e)
 {
-    size_t image = mapset_image_numbers(&e->shape), bytes = 0;
-    bool attack = explanation_is_attack(e->spec.source);
-    const size_t sizes[STATE_PARTS] = {
-        [STATE_TARGETS] = attack ? (size_t)e->images * e->network->input.classes * sizeof(real) : 0,
-        [STATE_MAPS] = attack ? 0 : e->images * image * sizeof(float),
-        [STATE_PREDICTED] = e->images * sizeof(uint32_t),
-        [STATE_WANTED] = e->images * sizeof(uint32_t),
-        [STATE_ROOM] = attack ? image * sizeof(float)
-                              : block_count(e->images) * room_numbers(e) * sizeof(float),
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < e->stages; i++)
+        if (explanation_keeps_forward(e, &e->stage[i]))
+            bytes = larger(bytes, arena_round(e->stage[i].plan.bytes));
+    return e->stages > 0 && keeps(e) ? larger(bytes, arena_round(e->pixels.bytes)) : bytes;
+}
+
+static size_t work_bytes(const Explanation *e)
+{
+    size_t bytes = larger(2 * kept_bytes(e), e->attacker.plan.bytes);
+
+    for (uint32_t i = 0; i < e->stages; i++)
+        bytes = larger(bytes, larger(e->stage[i].plan.bytes, e->stage[i].passes.bytes));
+    return larger(bytes, e->pixels.bytes);
+}
+
+/* --- memory --- */
+
+/* What the stages need at most. */
+typedef struct Most {
+    size_t numbers, pixels, channels, doubles;
+} Most;
+
+static Most most_of(const Explanation *e)
+{
+    Most m = { 0 };
+    const ModelInput *in = &e->network->input;
+
+    for (uint32_t i = 0; i < e->stages; i++) {
+        const Shape *s = &e->stage[i].shape;
+
+        m.numbers = larger(m.numbers, shape_count(s));
+        m.pixels = larger(m.pixels, (size_t)s->dim[1] * s->dim[2]);
+        m.channels = larger(m.channels, s->dim[3]);
+        if (e->cam->room != NULL)
+            m.doubles = larger(m.doubles, e->cam->room(s->dim[1], s->dim[2], s->dim[3]));
+    }
+    if (e->pixels.node != NULL)
+        m.numbers = larger(m.numbers, (size_t)in->height * in->width * in->channels);
+    return m;
+}
+
+enum { ROOM_WORK, ROOM_ACTIVATION, ROOM_GRADIENT, ROOM_HEAD, ROOM_MAP, ROOM_PARTS };
+
+static size_t room_layout(const Explanation *e, char *memory, HeatRoom *ret)
+{
+    const Most m = most_of(e);
+    const bool maps = e->stages > 1 || e->pixels.node != NULL;
+    const size_t sizes[ROOM_PARTS] = {
+        [ROOM_WORK] = m.doubles * sizeof(double),
+        [ROOM_ACTIVATION] = m.numbers * sizeof(real),
+        [ROOM_GRADIENT] = m.numbers * sizeof(real),
+        [ROOM_HEAD] = m.channels * sizeof(real),
+        [ROOM_MAP] = maps ? (size_t)e->shape.height * e->shape.width * sizeof(float) : 0,
     };
-    char *at[STATE_PARTS];
+    char *at[ROOM_PARTS];
+    size_t bytes = 0;
 
-    for (int i = 0; i < STATE_PARTS; i++) {
+    for (int i = 0; i < ROOM_PARTS; i++) {
         at[i] = memory + bytes;
         bytes += arena_round(sizes[i]);
     }
-    if (memory != NULL) {
-        e->targets = (real *)at[STATE_TARGETS];
-        e->maps = attack ? NULL : (float *)at[STATE_MAPS];
-        e->predicted = (uint32_t *)at[STATE_PREDICTED];
-        e->wanted = (uint32_t *)at[STATE_WANTED];
-        e->room = (float *)at[STATE_ROOM];
+    if (memory != NULL)
+        *ret = (HeatRoom){ .work = (double *)at[ROOM_WORK],
+                           .activation = (real *)at[ROOM_ACTIVATION],
+                           .gradient = (real *)at[ROOM_GRADIENT],
+                           .head = (real *)at[ROOM_HEAD],
+                           .map = (float *)at[ROOM_MAP] };
+    return bytes;
+}
+
+HeatRoom explanation_room(const Explanation *e, size_t unit)
+{
+    HeatRoom room;
+
+    (void)room_layout(e, e->room + unit * e->room_bytes, &room);
+    return room;
+}
+
+/* Where an array of the state lies and how long it is. */
+typedef struct Part {
+    void *at; /* of the pointer to it */
+    size_t bytes;
+} Part;
+
+/* Lays the parts one after the other, from `memory` (NULL: nowhere); answers the bytes. */
+static size_t lay(const Part *part, size_t parts, char *memory)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < parts; i++) {
+        char *at = memory != NULL && part[i].bytes > 0 ? memory + bytes : NULL;
+
+        memcpy(part[i].at, &at, sizeof at);
+        bytes += arena_round(part[i].bytes);
     }
     return bytes;
+}
+
+/* The state of an attack and the heat map that is one. */
+static size_t lay_attack(Explanation *e, char *memory)
+{
+    const Part part[] = {
+        { &e->targets, (size_t)e->images * e->network->input.classes * sizeof(real) },
+        { &e->room, mapset_image_numbers(&e->shape) * sizeof(float) }, /* explanation_put()'s */
+    };
+
+    return lay(part, sizeof part / sizeof *part, memory);
+}
+
+static size_t lay_heat(Explanation *e, char *memory)
+{
+    const ModelInput *in = &e->network->input;
+    const size_t n = e->images, image = (size_t)in->height * in->width * in->channels,
+                 maps = n * mapset_image_numbers(&e->shape), number = sizeof(real);
+    const unsigned needs = e->cam->needs;
+    const bool scores = (needs & CAM_SCORES) != 0, sampled = e->cam->samples > 0;
+    const Most m = most_of(e);
+    const size_t stage_maps = n * e->shape.maps * m.pixels * sizeof(float);
+    const Part part[] = {
+        { &e->maps, maps * sizeof(float) },
+        { &e->logits, n * in->classes * number },
+        { &e->predicted, n * sizeof(uint32_t) },
+        { &e->wanted, n * sizeof(uint32_t) },
+        { &e->targets, (needs & CAM_DELTA) != 0 ? n * in->classes * number : 0 },
+        { &e->mirrored, e->spec.flips ? n * image * number : 0 },
+        { &e->other, e->spec.flips ? maps * sizeof(float) : 0 },
+        { &e->sums, sampled ? n * image * number : 0 },
+        { &e->plain, sampled || scores ? n * m.numbers * number : 0 },
+        { &e->planes, scores ? m.numbers * number : 0 },
+        { &e->picture, scores ? image * number : 0 },
+        { &e->scores, scores ? in->classes * m.channels * number : 0 },
+        { &e->clean, scores ? n * in->classes * number : 0 },
+        { &e->raw, e->stages == 1           ? 0
+                   : e->pixels.node != NULL ? maps * sizeof(float)
+                                            : stage_maps },
+        { &e->cams, e->pixels.node != NULL ? stage_maps : 0 },
+        { &e->room, block_count(e->images) * e->room_bytes },
+    };
+
+    return lay(part, sizeof part / sizeof *part, memory);
+}
+
+static size_t layout(Explanation *e, char *memory)
+{
+    return explanation_is_attack(e->spec.source) ? lay_attack(e, memory) : lay_heat(e, memory);
 }
 
 Status explanation_init(Explanation *explanation, const Network *network,
@@ -104,15 +263,15 @@ Status explanation_init(Explanation *explanation, const Network *network,
         Choice choice = explanation_attack(spec);
 
         s = attacker_init(&e.attacker, network, &choice, images, false, err);
-        e.work_bytes = e.attacker.plan.bytes;
     } else {
         s = plan_heat(&e, err);
-        e.work_bytes = arena_round(e.plan.bytes) * (keeps_forward(&e) ? 2 : 1);
     }
     if (s != STATUS_OK) {
         explanation_clear(&e);
         return s;
     }
+    e.room_bytes = room_layout(&e, NULL, NULL);
+    e.work_bytes = work_bytes(&e);
     e.state_bytes = layout(&e, NULL) + e.attacker.state_bytes;
     *explanation = e;
     return STATUS_OK;
@@ -121,7 +280,11 @@ Status explanation_init(Explanation *explanation, const Network *network,
 void explanation_clear(Explanation *explanation)
 {
     attacker_clear(&explanation->attacker);
-    plan_clear(&explanation->plan);
+    for (uint32_t i = 0; i < MAP_LAYERS_MAX; i++) {
+        plan_clear(&explanation->stage[i].plan);
+        plan_clear(&explanation->stage[i].passes);
+    }
+    plan_clear(&explanation->pixels);
     *explanation = (Explanation){ 0 };
 }
 
@@ -129,13 +292,16 @@ void explanation_bind(Explanation *e, void *work, void *state)
 {
     size_t own = layout(e, state);
 
-    if (explanation_is_attack(e->spec.source)) {
-        attacker_bind(&e->attacker, work, (char *)state + own);
-        e->delta = e->attacker.delta;
-    } else {
-        plan_bind(&e->plan, work);
-        e->forward = (char *)work + arena_round(e->plan.bytes);
+    for (uint32_t i = 0; i < e->stages; i++) {
+        plan_bind(&e->stage[i].plan, work);
+        plan_bind(&e->stage[i].passes, work);
     }
+    plan_bind(&e->pixels, work);
+    e->forward = (char *)work + kept_bytes(e);
+    if (e->attacker.plan.node == NULL)
+        return;
+    attacker_bind(&e->attacker, work, (char *)state + own);
+    e->delta = e->attacker.delta;
 }
 
 /* --- attacks --- */
@@ -163,141 +329,6 @@ static void run_attack(Explanation *e, const RunContext *context, const Explanat
                                .stream = batch->round * SPLIT_COUNT + batch->split });
 }
 
-/* --- heat maps --- */
-
-typedef struct Work {
-    const Explanation *e;
-    const RunContext *context;
-    uint32_t map;             /* which of the K */
-    const uint32_t *class_of; /* [N], or */
-    uint32_t class_index;     /* the class of all */
-} Work;
-
-/* Lane `lane` of a block of `lanes` images in plain order. */
-static void gather(size_t pixels, size_t channels, size_t lanes, size_t lane, const real *block,
-                   float *ret)
-{
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t c = 0; c < channels; c++)
-            *ret++ = (float)block[(p * lanes + lane) * channels + c];
-}
-
-/* The gradient in front of a linear head: w_c/(h w) at each pixel. */
-static void spread(size_t pixels, size_t channels, const float *head, float *ret)
-{
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t c = 0; c < channels; c++)
-            *ret++ = head[c] / (float)pixels;
-}
-
-static void map_image(const Work *w, uint32_t i, const real *activation, const real *gradient,
-                      float *room)
-{
-    const Explanation *e = w->e;
-    Shape shape = graph_shape(&e->network->graph, e->layer, 1);
-    size_t pixels = (size_t)shape.dim[1] * shape.dim[2], channels = shape.dim[3];
-    size_t numbers = pixels * channels, lane = i % BLOCK_IMAGES;
-    uint32_t lanes = block_images(e->images, i / BLOCK_IMAGES);
-    uint32_t class_index = w->class_of != NULL ? w->class_of[i] : w->class_index;
-    float *map = e->maps + ((size_t)i * e->shape.maps + w->map) * pixels;
-    CamInput in = { .height = shape.dim[1],
-                    .width = shape.dim[2],
-                    .channels = shape.dim[3],
-                    .activation = room,
-                    .gradient = room + numbers,
-                    .head = room + 2 * numbers };
-
-    gather(pixels, channels, lanes, lane, activation, room);
-    if (e->layer == e->head.layer)
-        cam_head_weights(&e->head, w->context->weights, class_index, room + 2 * numbers);
-    if (goes_back(e))
-        gather(pixels, channels, lanes, lane, gradient, room + numbers);
-    else if ((e->cam->needs & CAM_GRADIENT) != 0)
-        spread(pixels, channels, in.head, room + numbers);
-    e->cam->compute(&in, map);
-    for (size_t p = 0; p < pixels; p++)
-        map[p] = isfinite(map[p]) && map[p] > 0 ? map[p] : 0;
-}
-
-static void map_block(void *context, size_t b)
-{
-    const Work *w = context;
-    const Explanation *e = w->e;
-    size_t first = b * BLOCK_IMAGES * layer_numbers(e);
-    const real *activation = plan_tensor(&e->plan, e->layer).data + first;
-    const real *gradient = goes_back(e) ? plan_gradient(&e->plan, e->layer).data + first : NULL;
-    uint32_t lanes = block_images(e->images, (uint32_t)b);
-
-    for (uint32_t lane = 0; lane < lanes; lane++)
-        map_image(w, (uint32_t)b * BLOCK_IMAGES + lane, activation, gradient,
-                  e->room + b * room_numbers(e));
-}
-
-static void forward(const Explanation *e, const RunContext *context, const real *images)
-{
-    Tensor image = plan_tensor(&e->plan, e->network->image);
-
-    memcpy(image.data, images, shape_count(&image.shape) * sizeof *image.data);
-    run_forward(&e->plan, context);
-}
-
-static void predict(const Explanation *e)
-{
-    Tensor logits = plan_tensor(&e->plan, e->network->logits);
-    uint32_t classes = logits.shape.dim[1];
-
-    for (uint32_t i = 0; i < e->images; i++) {
-        const real *x = logits.data + (size_t)i * classes;
-
-        e->predicted[i] = 0;
-        for (uint32_t k = 1; k < classes; k++)
-            if (x[k] > x[e->predicted[i]])
-                e->predicted[i] = k;
-    }
-}
-
-/* After forward(): the maps of one class an image. */
-static void make_maps(const Work *w)
-{
-    const Explanation *e = w->e;
-
-    if (goes_back(e)) {
-        Tensor seed = plan_gradient(&e->plan, e->network->logits);
-        uint32_t classes = seed.shape.dim[1];
-
-        memset(seed.data, 0, shape_count(&seed.shape) * sizeof *seed.data);
-        for (uint32_t i = 0; i < e->images; i++)
-            seed.data[(size_t)i * classes +
-                      (w->class_of != NULL ? w->class_of[i] : w->class_index)] = 1;
-        run_backward(&e->plan, w->context);
-    }
-    pool_run(w->context->pool, block_count(e->images), map_block, (void *)w);
-}
-
-static void run_heat(Explanation *e, const RunContext *context, const ExplanationBatch *batch)
-{
-    Work work = { .e = e, .context = context };
-    bool labels = batch->split == SPLIT_TRAIN && e->spec.target == TARGET_LABEL;
-
-    forward(e, context, batch->images);
-    predict(e);
-    if (e->spec.classes == CLASSES_ALL) {
-        if (keeps_forward(e))
-            memcpy(e->forward, e->plan.memory, e->plan.bytes);
-        for (uint32_t k = 0; k < e->shape.maps; k++) {
-            if (k > 0 && keeps_forward(e))
-                memcpy(e->plan.memory, e->forward, e->plan.bytes);
-            work.map = work.class_index = k;
-            make_maps(&work);
-        }
-        return;
-    }
-    for (uint32_t i = 0; i < e->images; i++)
-        e->wanted[i] = labels ? batch->labels[i] : e->predicted[i];
-    work.class_of = e->wanted;
-    make_maps(&work);
-}
-
 void explanation_run(Explanation *e, const RunContext *context, const ExplanationBatch *batch)
 {
     RunContext fixed = *context;
@@ -309,7 +340,7 @@ void explanation_run(Explanation *e, const RunContext *context, const Explanatio
     if (explanation_is_attack(e->spec.source))
         run_attack(e, &fixed, batch);
     else
-        run_heat(e, &fixed, batch);
+        explanation_heat(e, &fixed, batch);
 }
 
 /* Lane i of the deltas as [C,H,W]. */
@@ -326,10 +357,10 @@ static void delta_of(const Explanation *e, uint32_t i, float *ret)
 
 void explanation_put(const Explanation *e, uint32_t i, MapSet *set, uint32_t image, int64_t index)
 {
-    const float *maps = e->room;
+    const float *maps = (const float *)e->room;
 
     if (explanation_is_attack(e->spec.source))
-        delta_of(e, i, e->room);
+        delta_of(e, i, (float *)e->room);
     else
         maps = e->maps + i * mapset_image_numbers(&e->shape);
     mapset_put(set, image, index, maps);

@@ -96,19 +96,21 @@ static Status check_attack(const ExplanationSpec *spec, const Network *network, 
     return s;
 }
 
-const char *explanation_layer(const ExplanationSpec *spec)
+const Cam *explanation_cam(uint32_t source)
 {
-    return spec->layer[0] != '\0' ? spec->layer : NULL;
+    assert(!explanation_is_attack(source) && source < SOURCES);
+    return cam_table[source - ATTACKS];
 }
 
-const Cam *explanation_cam(const ExplanationSpec *spec)
+uint32_t explanation_of_cam(uint32_t row)
 {
-    return cam_table[spec->source - ATTACKS];
+    return ATTACKS + row;
 }
 
 Status explanation_check(const ExplanationSpec *spec, const Network *network, Error *err)
 {
-    NodeId layer;
+    NodeId layer[MAP_LAYERS_MAX];
+    uint32_t layers;
 
     if (spec->source >= SOURCES)
         return error_at(err, STATUS_INVALID, "/source", "is no source of explanations");
@@ -116,21 +118,31 @@ Status explanation_check(const ExplanationSpec *spec, const Network *network, Er
         return error_at(err, STATUS_INVALID, "/f", "must be a number from 0 to 1");
     if (explanation_is_attack(spec->source))
         return check_attack(spec, network, err);
-    return cam_find_layer(network, explanation_layer(spec), explanation_cam(spec), &layer, err);
+    return cam_find_layers(network, spec->layer, explanation_cam(spec->source), layer, &layers,
+                           err);
 }
 
 MapShape explanation_shape(const ExplanationSpec *spec, const Network *network, uint32_t images)
 {
     const ModelInput *in = &network->input;
-    NodeId layer = network->map;
-    Shape shape;
+    MapShape ret = { MAP_HEAT, images, spec->classes == CLASSES_ALL ? in->classes : 1, 0, 0 };
+    NodeId layer[MAP_LAYERS_MAX];
+    uint32_t layers = 0;
 
     if (explanation_is_attack(spec->source))
         return (MapShape){ MAP_DELTA, images, in->channels, in->height, in->width };
-    if (cam_find_layer(network, explanation_layer(spec), explanation_cam(spec), &layer, NULL) !=
-        STATUS_OK)
+    if (cam_find_layers(network, spec->layer, explanation_cam(spec->source), layer, &layers,
+                        NULL) != STATUS_OK)
         assert(!"explanation_check() comes first");
-    shape = graph_shape(&network->graph, layer, 1);
-    return (MapShape){ MAP_HEAT, images, spec->classes == CLASSES_ALL ? in->classes : 1,
-                       shape.dim[1], shape.dim[2] };
+    if ((explanation_cam(spec->source)->needs & CAM_PIXELS) != 0) { /* whatever leads to it */
+        layer[0] = network->image;
+        layers = 1;
+    }
+    for (uint32_t i = 0; i < layers; i++) {
+        Shape shape = graph_shape(&network->graph, layer[i], 1);
+
+        ret.height = shape.dim[1] > ret.height ? shape.dim[1] : ret.height;
+        ret.width = shape.dim[2] > ret.width ? shape.dim[2] : ret.width;
+    }
+    return ret;
 }

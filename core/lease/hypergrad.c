@@ -130,13 +130,21 @@ static size_t lay_out(Hyper *h, char *state)
     return bytes;
 }
 
+/* Whether the audience's loss depends on E' as far as derivatives go. */
+static bool leads_through(const HyperSpec *spec)
+{
+    const bool constant =
+        spec->attack != NULL && attack_table[spec->attack->row]->pull_direction == NULL;
+
+    return spec->network[LEASE_AUDIENCE] != NULL && spec->lambda > 0 &&
+           spec->input != COMPOSE_IMAGE && !constant;
+}
+
 Status hyper_init(Hyper *h, const HyperSpec *spec, Error *err)
 {
     Status s = STATUS_OK;
 
-    *h = (Hyper){ .spec = *spec,
-                  .through = spec->network[LEASE_AUDIENCE] != NULL && spec->lambda > 0 &&
-                             spec->input != COMPOSE_IMAGE };
+    *h = (Hyper){ .spec = *spec, .through = leads_through(spec) };
     want_losses(h);
     if (h->through)
         s = way_of(h)->init(h, err);

@@ -150,8 +150,8 @@ typedef struct LeaseObserver {
  * Plans without taking tensor memory. STATUS_INVALID or STATUS_BAD_SHAPE name the parameter by JSON
  * pointer below the job's params ("/explainer/batch_size", "/hypergrad", ...): among them heat maps
  * with HYPERGRAD_FULL other than `cam` at the last stage, an augmentation of the audience other
- * than crop and flip, an explainer without an architecture in LEASE_ALPHAS, and a checkpoint of
- * other classes, channels or size than the data's.
+ * than crop and flip, a profile, an explainer without an architecture in LEASE_ALPHAS, and a
+ * checkpoint of other classes, channels or size than the data's.
  */
 CHECKED Status lease_estimate(const LeaseSpec *spec, const Dataset *dataset, LeaseEstimate *ret,
                               Error *err);

@@ -91,6 +91,10 @@ static Status plan_network(Lease *l, LeaseNetwork n, TrainSpec *spec, Error *err
     spec->compose = n == LEASE_AUDIENCE ? &l->compose[n] : NULL;
     if (l->spec.mode != LEASE_STAGED)
         spec->batch_size = l->spec.explainer.batch_size;
+    if (spec->profile > 0)
+        return error_at(err, STATUS_INVALID,
+                        n == LEASE_EXPLAINER ? "/explainer/profile" : "/audience/profile",
+                        "must be 0: a profile is of one network's steps, a lease's are of two");
     if (checkpoint_of(l, n) != NULL)
         s = take_model(l, n, &spec->model, &channels, err);
     if (s != STATUS_OK)

@@ -3,19 +3,16 @@
  * with
  * --attack=1, the fast gradient sign method on it (forward, backward to the image, one step up).
  *
- * Weights, images and labels are closed forms (tests/golden/closed_form.h), so that run_bench.py
- * can hold our loss against that of PyTorch, which has the same numbers, before it believes a time.
+ * Weights, images and labels are those of same.h, so that run_bench.py can hold our loss against
+ * that of PyTorch, which has the same numbers, before it believes a time.
  * usage: leased-bench-infer [--width=64] [--batch=1] [--threads=2] [--steps=50] [--warm=5]
  *        [--attack=0]
  */
-#include "tests/bench/bench.h"
+#include "tests/bench/same.h"
 
 #include "core/base/arena.h"
 #include "core/graph/run.h"
-#include "core/nn/network.h"
-#include "tests/golden/closed_form.h"
 
-enum { SIDE = 32, CHANNELS = 3, CLASSES = 10, SEED = 1 };
 static const float epsilon = 0.03F; /* of the attack; pixels are within +-2 */
 
 typedef struct Options {
@@ -31,72 +28,35 @@ typedef struct Bench {
     RunContext context;
 } Bench;
 
-static Status fill_weights(Bench *b, Error *err)
-{
-    const Graph *g = &b->network.graph;
-
-    for (uint32_t i = 0; i < g->weights; i++) {
-        const GraphWeight *w = &g->weight[i];
-        float *disk = calloc(w->count, sizeof *disk), offset, scale;
-        uint64_t dim[SHAPE_RANK_MAX];
-
-        if (disk == NULL)
-            return error_set(err, STATUS_NO_MEMORY, "cannot allocate weights");
-        for (int d = 0; d < SHAPE_RANK_MAX; d++)
-            dim[d] = w->spec.shape.dim[d];
-        closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
-        closed_form(SEED, w->name, w->count, offset, scale, disk);
-        weight_from_disk(w, disk, b->network.weights + w->offset);
-        free(disk);
-    }
-    return STATUS_OK;
-}
-
-/* The closed form of [N,C,H,W] in the blocked layout, and one-hot labels. */
+/* The images, and one-hot labels. */
 static Status fill_batch(Bench *b, Error *err)
 {
-    uint32_t images = b->options->batch, key = closed_form_key(SEED, "images/0");
-    size_t pixels = (size_t)SIDE * SIDE, count = images * pixels * CHANNELS;
+    uint32_t images = b->options->batch;
     Tensor target = plan_tensor(&b->plan, b->network.target);
     int32_t *labels = calloc(images, sizeof *labels);
 
-    b->image = calloc(count, sizeof *b->image);
+    b->image = same_images(images);
     if (labels == NULL || b->image == NULL) {
         free(labels);
         return error_set(err, STATUS_NO_MEMORY, "cannot allocate images");
     }
-    for (size_t i = 0; i < count; i++) {
-        size_t image = i / (pixels * CHANNELS), c = i / pixels % CHANNELS, pixel = i % pixels,
-               block = image / BLOCK_IMAGES, n = block_images(images, (uint32_t)block);
-        size_t at = block * BLOCK_IMAGES * pixels * CHANNELS +
-                    (pixel * n + image % BLOCK_IMAGES) * CHANNELS + c;
-
-        b->image[at] = closed_form_at(key, i, 0, 2);
-    }
-    closed_form_labels(SEED, "labels/0", images, CLASSES, labels);
+    closed_form_labels(SAME_SEED, "labels/0", images, SAME_CLASSES, labels);
     memset(target.data, 0, shape_count(&target.shape) * sizeof(real));
     for (uint32_t i = 0; i < images; i++)
-        target.data[i * CLASSES + (uint32_t)labels[i]] = 1;
+        target.data[i * SAME_CLASSES + (uint32_t)labels[i]] = 1;
     free(labels);
     return STATUS_OK;
 }
 
 static Status prepare(Bench *b, Pool *pool, Error *err)
 {
-    const ModelInput input = { SIDE, SIDE, CHANNELS, CLASSES };
-    Choice model = bench_row(model_table, "resnet18");
     PlanSpec spec = { .images = b->options->batch, .gradient_to = NODE_NONE };
     Status s;
 
-    bench_set(&model, model_table, "width", b->options->width);
     b->context.pool = pool;
     s = kernels_select(NULL, &b->context.kernels, err);
     if (s == STATUS_OK)
-        s = network_init(&b->network, &model, &input, err);
-    if (s == STATUS_OK)
-        s = network_take_weights(&b->network, err);
-    if (s == STATUS_OK)
-        s = fill_weights(b, err);
+        s = same_network(b->options->width, &b->network, err);
     if (s != STATUS_OK)
         return s;
     b->context.weights = b->network.weights;

@@ -4,7 +4,7 @@
 Both run in the same minute on the same pinned cores, so that what the machine does to one it does to the other; the ratio is the median
 over the pairs. The peer runs in its better memory format, found first, and with the allocator settings that serve it best.
 A run whose loss is not finite or does not fall is refused: a wrong result is not timed; where nothing is trained, both sides have the same
-weights and images, and their losses must agree. One image of a search is a training and a
+weights and images, and their losses must agree, or the numbers of their heat maps ("values"). One image of a search is a training and a
 validation image. The peer "winograd" is PyTorch with oneDNN's Winograd kernels (peer_winograd.c).
 
 usage: run_bench.py BUILD [--workload resnet18] [--peer torch] [--pairs 5] [--threads 2] [--json FILE] [--batch 128 and other sizes of the workload]
@@ -24,7 +24,8 @@ FORMATS = {"torch": ("contiguous", "channels_last"), "winograd": ("contiguous",)
 TRAIN = {"width": 64, "batch": 128, "steps": 7, "warm": 2}
 SEARCH = {"channels": 16, "cells": 8, "batch": 64, "steps": 3, "warm": 1}
 INFER = {"width": 64, "batch": 1, "attack": 0, "steps": 100, "warm": 10}
-AGREEMENT = 1e-3  # of losses, relative
+EXPLAIN = {"method": "gradcam", "layer": "layer3", "all": 0, "width": 64, "batch": 1, "steps": 100, "warm": 10}
+AGREEMENT = 1e-3  # of losses, relative; of maps, by their maximum
 
 # workload: what it is, our program, the peer's, sizes that both take as options
 WORKLOADS = {
@@ -35,6 +36,9 @@ WORKLOADS = {
     "predict": ("predictions of ResNet-18", "leased-bench-infer", "peer_infer.py", INFER),
     "fgsm": ("fast gradient sign attack on ResNet-18", "leased-bench-infer", "peer_infer.py",
              {**INFER, "batch": 64, "attack": 1, "steps": 6, "warm": 2}),
+    "gradcam": ("Grad-CAM on ResNet-18", "leased-bench-explain", "peer_explain.py", EXPLAIN),
+    "gradcam_all": ("Grad-CAM of ten classes on ResNet-18", "leased-bench-explain", "peer_explain.py",
+                    {**EXPLAIN, "layer": "layer4", "all": 1, "batch": 100, "steps": 8, "warm": 2}),
     "search_s5": ("first-order DARTS step", "leased-bench-search", "peer_search.py", {"space": "s5", **SEARCH}),
     "search_s3_se_eca": ("first-order DARTS step", "leased-bench-search", "peer_search.py", {"space": "s3_se_eca", **SEARCH}),
 }
@@ -47,6 +51,8 @@ def measure(command, cores, extra_environment):
     run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True,
                          preexec_fn=lambda: os.sched_setaffinity(0, cores))
     result = json.loads(run.stdout.strip().splitlines()[-1])
+    if "values" in result:
+        return result
     losses = result["first_loss"], result["last_loss"]
     if not all(map(math.isfinite, losses)) or ("attack" not in result and losses[1] >= losses[0]):
         sys.exit(f"{command[0]}: the loss went from {losses[0]} to {losses[1]}: not timing a wrong result")
@@ -55,6 +61,12 @@ def measure(command, cores, extra_environment):
 
 def agree(ours, theirs):
     """Ends the program unless both sides computed the same, where they were given the same."""
+    if "values" in ours:
+        a, b = ours["values"], theirs["values"]
+        top = max(map(abs, b))
+        if len(a) != len(b) or top == 0 or not all(abs(x - y) <= AGREEMENT * top for x, y in zip(a, b)):
+            sys.exit("the maps are not the peer's: not timing a wrong result")
+        return
     for name in ("first_loss", "last_loss"):
         if "attack" in ours and abs(ours[name] - theirs[name]) > AGREEMENT * abs(theirs[name]):
             sys.exit(f"{name} is {ours[name]}, and the peer's {theirs[name]}: not timing a wrong result")
@@ -108,6 +120,7 @@ def main():
     for _ in range(args.pairs):
         ours.append(measure(our, cores, {}))
         theirs.append(measure([*peer, f"--format={best}"], cores, environment))
+        agree(ours[-1], theirs[-1])
     ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(ours, theirs)]
     ratio = statistics.median(ratios)
     memory = max(r["peak_rss_bytes"] for r in theirs) / max(r["peak_rss_bytes"] for r in ours)

@@ -3,6 +3,7 @@ import math
 
 RNG_OPERATION = 7
 RNG_ATTACK = 10
+RNG_EXPLAIN = 13
 MASK = 0xFFFFFFFF
 
 

@@ -16,6 +16,24 @@ void rig_ok(Status s, const Error *err)
         fail_msg("%s: %s", status_name(s), error_message(err));
 }
 
+Choice rig_choose(const void *table, const char *row)
+{
+    Choice c;
+    int i = table_find(table, row);
+
+    assert_true(i >= 0);
+    choice_init(table, (uint32_t)i, &c);
+    return c;
+}
+
+void rig_set(Choice *c, const void *table, const char *param, double value)
+{
+    int i = param_find(((const Described *const *)table)[c->row], param);
+
+    assert_true(i >= 0);
+    c->value[i] = value;
+}
+
 static double param_value(const Param *p, const char *text, Choice *choice)
 {
     double value = 0;
@@ -54,9 +72,9 @@ void rig_model(const StFile *file, Choice *ret)
     }
 }
 
-static void fill_weights(const Rig *rig)
+void rig_fill_weights(const Network *network, uint32_t seed)
 {
-    const Graph *g = &rig->network.graph;
+    const Graph *g = &network->graph;
 
     for (uint32_t i = 0; i < g->weights; i++) {
         const GraphWeight *w = &g->weight[i];
@@ -67,8 +85,8 @@ static void fill_weights(const Rig *rig)
         for (int d = 0; d < SHAPE_RANK_MAX; d++)
             dim[d] = w->spec.shape.dim[d];
         closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
-        closed_form(rig->seed, w->name, w->count, offset, scale, disk);
-        weight_from_disk(w, disk, rig->network.weights + w->offset);
+        closed_form(seed, w->name, w->count, offset, scale, disk);
+        weight_from_disk(w, disk, network->weights + w->offset);
         free(disk);
     }
 }
@@ -102,7 +120,7 @@ void rig_init(Rig *rig, const StFile *file, const Choice *model, uint32_t seed,
                         &(ModelInput){ rig->size, rig->size, rig->channels, rig->classes }, &err),
            &err);
     rig_ok(network_take_weights(&rig->network, &err), &err);
-    fill_weights(rig);
+    rig_fill_weights(&rig->network, rig->seed);
     spec.images = rig->images;
     spec.output = rig->network.training_loss;
     spec.keep[0] = rig->network.logits;

@@ -1,6 +1,6 @@
 /*
  * rig -- a network on a training plan over one batch, weights and images by closed forms: what the
- * golden tests of whole networks share.
+ * golden tests of whole networks share, and what describes their jobs.
  *
  * A golden file describes its network in its metadata: seed, images, size (of square images),
  * channels, classes, and the model as a checkpoint does ("model", "model.width", ...).
@@ -24,6 +24,11 @@ typedef struct Rig {
 
 /* Fails the test unless all is well. */
 void rig_ok(Status s, const Error *err);
+/* A row of a table (optimizer_table, ...) with its defaults, and one of its parameters. */
+Choice rig_choose(const void *table, const char *row);
+void rig_set(Choice *choice, const void *table, const char *param, double value);
+/* All weights and statistics by closed forms. */
+void rig_fill_weights(const Network *network, uint32_t seed);
 /* The row and the parameters that the file's metadata name; others have their defaults. */
 void rig_model(const StFile *file, Choice *ret);
 /* `seed` is the caller's, the other sizes are the file's. */

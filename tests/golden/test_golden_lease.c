@@ -119,23 +119,6 @@ static void build(const Case *c, LeaseNetwork which, Network *n)
     rig_ok(network_take_weights(n, &err), &err);
 }
 
-static void fill(const Network *n, uint32_t seed)
-{
-    for (uint32_t i = 0; i < n->graph.weights; i++) {
-        const GraphWeight *w = &n->graph.weight[i];
-        float *disk = malloc(w->count * sizeof *disk), offset, scale;
-        uint64_t dim[SHAPE_RANK_MAX];
-
-        assert_non_null(disk);
-        for (int d = 0; d < SHAPE_RANK_MAX; d++)
-            dim[d] = w->spec.shape.dim[d];
-        closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
-        closed_form(seed, w->name, w->count, offset, scale, disk);
-        weight_from_disk(w, disk, n->weights + w->offset);
-        free(disk);
-    }
-}
-
 /* --- the batches --- */
 
 static void make_batch(Case *c, uint32_t which)
@@ -166,14 +149,6 @@ static void make_batch(Case *c, uint32_t which)
     free(values);
 }
 
-static void set(Choice *c, const char *name, double value)
-{
-    int i = param_find(&attack_table[c->row]->described, name);
-
-    assert_true(i >= 0);
-    c->value[i] = value;
-}
-
 static void choose_explanation(Case *c)
 {
     const char *mode = safetensors_metadata(c->file, "reweight");
@@ -184,12 +159,12 @@ static void choose_explanation(Case *c)
     c->spec.reweight = (ReweightSpec){ (uint32_t)table_find(reweight_table, mode), 0.3 };
     if (safetensors_metadata(c->file, "steps") == NULL)
         return;
-    choice_init(attack_table, (uint32_t)table_find(attack_table, "pgd_l2"), &c->attack);
-    set(&c->attack, "eps", number(c->file, "eps"));
-    set(&c->attack, "steps", number(c->file, "steps"));
-    set(&c->attack, "step_size", number(c->file, "step_size"));
-    set(&c->attack, "start",
-        number(c->file, "zero") != 0 ? ATTACK_START_ZERO : ATTACK_START_RANDOM);
+    c->attack = rig_choose(attack_table, "pgd_l2");
+    rig_set(&c->attack, attack_table, "eps", number(c->file, "eps"));
+    rig_set(&c->attack, attack_table, "steps", number(c->file, "steps"));
+    rig_set(&c->attack, attack_table, "step_size", number(c->file, "step_size"));
+    rig_set(&c->attack, attack_table, "start",
+            number(c->file, "zero") != 0 ? ATTACK_START_ZERO : ATTACK_START_RANDOM);
     c->spec.attack = &c->attack;
 }
 
@@ -211,7 +186,7 @@ static void case_init(Case *c, const StFile *file, const Kernels *kernels)
     assert_true(c->labels != NULL && c->items != NULL);
     for (int i = 0; i < LEASE_NETWORKS; i++) {
         build(c, (LeaseNetwork)i, &c->network[i]);
-        fill(&c->network[i], c->seed + (uint32_t)i);
+        rig_fill_weights(&c->network[i], c->seed + (uint32_t)i);
         c->spec.network[i] = &c->network[i];
         make_batch(c, (uint32_t)i);
     }
@@ -342,8 +317,8 @@ static void an_attack_by_the_sign_adds_nothing(void **state)
         Case c;
 
         case_init(&c, file, kernels_available()[0]);
-        choice_init(attack_table, (uint32_t)table_find(attack_table, rows[i]), &c.attack);
-        set(&c.attack, "eps", 0.1);
+        c.attack = rig_choose(attack_table, rows[i]);
+        rig_set(&c.attack, attack_table, "eps", 0.1);
         (void)compute(&c, both);
         c.spec.lambda = 0;
         (void)compute(&c, alone);

@@ -3,7 +3,7 @@
  * batches made here. Label smoothing, groups, schedule and lookahead, and their order: the losses,
  * and what the weights are at the end.
  */
-#include "tests/golden/golden.h"
+#include "tests/golden/rig.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,30 +18,12 @@ typedef struct Sizes {
     uint32_t seed, width, images, size, classes, steps, steps_per_epoch;
 } Sizes;
 
-static Choice choose(const void *table, const char *row)
-{
-    Choice c;
-    int i = table_find(table, row);
-
-    assert_true(i >= 0);
-    choice_init(table, (uint32_t)i, &c);
-    return c;
-}
-
-static void set(Choice *c, const void *table, const char *name, double value)
-{
-    int i = param_find(((const Described *const *)table)[c->row], name);
-
-    assert_true(i >= 0);
-    c->value[i] = value;
-}
-
 /* As in make_recipe.py. */
 static TrainSpec recipe(const Sizes *s)
 {
-    TrainSpec spec = { .model = choose(model_table, "airbench94"),
-                       .optimizer = choose(optimizer_table, "sgd"),
-                       .schedule = choose(schedule_table, "one_cycle"),
+    TrainSpec spec = { .model = rig_choose(model_table, "airbench94"),
+                       .optimizer = rig_choose(optimizer_table, "sgd"),
+                       .schedule = rig_choose(schedule_table, "one_cycle"),
                        .group = { { "group*.bn?.bias", 64, 1.0 / 64, 0 },
                                   { "whiten.bias", 1, 1, 1 } },
                        .groups = 2,
@@ -50,32 +32,14 @@ static TrainSpec recipe(const Sizes *s)
                        .epochs = (double)s->steps / s->steps_per_epoch,
                        .batch_size = s->images };
 
-    set(&spec.model, model_table, "width", s->width);
-    set(&spec.optimizer, optimizer_table, "lr", 0.1);
-    set(&spec.optimizer, optimizer_table, "momentum", 0.85);
-    set(&spec.optimizer, optimizer_table, "weight_decay", 1.3304e-3);
-    set(&spec.schedule, schedule_table, "start", 0.2);
-    set(&spec.schedule, schedule_table, "peak", 0.23);
-    set(&spec.schedule, schedule_table, "final", 0.07);
+    rig_set(&spec.model, model_table, "width", s->width);
+    rig_set(&spec.optimizer, optimizer_table, "lr", 0.1);
+    rig_set(&spec.optimizer, optimizer_table, "momentum", 0.85);
+    rig_set(&spec.optimizer, optimizer_table, "weight_decay", 1.3304e-3);
+    rig_set(&spec.schedule, schedule_table, "start", 0.2);
+    rig_set(&spec.schedule, schedule_table, "peak", 0.23);
+    rig_set(&spec.schedule, schedule_table, "final", 0.07);
     return spec;
-}
-
-/* Weights and statistics by closed forms. */
-static void fill(const Trainer *t, uint32_t seed)
-{
-    for (uint32_t i = 0; i < t->network.graph.weights; i++) {
-        const GraphWeight *w = &t->network.graph.weight[i];
-        float *disk = malloc(w->count * sizeof *disk), offset, scale;
-        uint64_t dim[SHAPE_RANK_MAX];
-
-        assert_non_null(disk);
-        for (int d = 0; d < SHAPE_RANK_MAX; d++)
-            dim[d] = w->spec.shape.dim[d];
-        closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
-        closed_form(seed, w->name, w->count, offset, scale, disk);
-        weight_from_disk(w, disk, t->network.weights + w->offset);
-        free(disk);
-    }
 }
 
 /* Batch `step` in PyTorch's order, then as the loader would hand it over. */
@@ -165,7 +129,7 @@ static void airbench94_trains_as_in_pytorch(void **state)
     if (trainer_new(&spec, &data, pool, &t, &err) != STATUS_OK)
         fail_msg("%s", error_message(&err));
     assert_int_equal(t->steps, s.steps);
-    fill(t, s.seed);
+    rig_fill_weights(&t->network, s.seed);
     train(t, &s, golden_array(golden, "losses", s.steps));
     for (uint32_t i = 0; i < t->network.graph.weights; i++) {
         const GraphWeight *w = &t->network.graph.weight[i];

@@ -21,50 +21,32 @@ typedef struct Sizes {
     uint32_t seed, images, size, classes, every, order;
 } Sizes;
 
-static Choice choose(const void *table, const char *row)
-{
-    Choice c;
-    int i = table_find(table, row);
-
-    assert_true(i >= 0);
-    choice_init(table, (uint32_t)i, &c);
-    return c;
-}
-
-static void set(Choice *c, const void *table, const char *name, double value)
-{
-    int i = param_find(((const Described *const *)table)[c->row], name);
-
-    assert_true(i >= 0);
-    c->value[i] = value;
-}
-
 /* As in make_search.py. */
 static SearchSpec recipe(const StFile *file, const Sizes *s)
 {
-    SearchSpec spec = { .train = { .optimizer = choose(optimizer_table, "sgd"),
-                                   .schedule = choose(schedule_table, "constant"),
+    SearchSpec spec = { .train = { .optimizer = rig_choose(optimizer_table, "sgd"),
+                                   .schedule = rig_choose(schedule_table, "constant"),
                                    .data = { .val_images = s->images },
                                    .epochs = 1,
                                    .batch_size = s->images },
-                        .architecture_optimizer = choose(optimizer_table, "adam") };
+                        .architecture_optimizer = rig_choose(optimizer_table, "adam") };
     TrainSpec *train = &spec.train;
     double partial;
 
     rig_model(file, &train->model);
     partial = choice_value(model_table, &train->model, "partial");
-    spec.searcher = choose(searcher_table, partial > 1 ? "pcdarts" : "darts");
+    spec.searcher = rig_choose(searcher_table, partial > 1 ? "pcdarts" : "darts");
     if (partial > 1)
-        set(&spec.searcher, searcher_table, "k", partial);
-    set(&spec.searcher, searcher_table, "order", s->order);
-    set(&train->optimizer, optimizer_table, "lr", 0.025);
-    set(&train->optimizer, optimizer_table, "nesterov", 0);
-    set(&train->optimizer, optimizer_table, "weight_decay", 3e-4);
-    set(&train->optimizer, optimizer_table, "clip",
-        strtod(safetensors_metadata(file, "clip"), NULL));
-    set(&spec.architecture_optimizer, optimizer_table, "lr", 3e-4);
-    set(&spec.architecture_optimizer, optimizer_table, "beta1", 0.5);
-    set(&spec.architecture_optimizer, optimizer_table, "weight_decay", 1e-3);
+        rig_set(&spec.searcher, searcher_table, "k", partial);
+    rig_set(&spec.searcher, searcher_table, "order", s->order);
+    rig_set(&train->optimizer, optimizer_table, "lr", 0.025);
+    rig_set(&train->optimizer, optimizer_table, "nesterov", 0);
+    rig_set(&train->optimizer, optimizer_table, "weight_decay", 3e-4);
+    rig_set(&train->optimizer, optimizer_table, "clip",
+            strtod(safetensors_metadata(file, "clip"), NULL));
+    rig_set(&spec.architecture_optimizer, optimizer_table, "lr", 3e-4);
+    rig_set(&spec.architecture_optimizer, optimizer_table, "beta1", 0.5);
+    rig_set(&spec.architecture_optimizer, optimizer_table, "weight_decay", 1e-3);
     return spec;
 }
 
@@ -87,25 +69,6 @@ static void fill_momenta(const Search *search, const Sizes *s)
         closed_form(s->seed, name, w->count, 0, momenta, disk);
         if (w->spec.role == WEIGHT_TRAINED)
             weight_from_disk(w, disk, t->buffer[0] + w->offset);
-        free(disk);
-    }
-}
-
-static void fill_weights(const Search *search, uint32_t seed)
-{
-    const Network *n = &search->trainer->network;
-
-    for (uint32_t i = 0; i < n->graph.weights; i++) {
-        const GraphWeight *w = &n->graph.weight[i];
-        float *disk = malloc(w->count * sizeof *disk), offset, scale;
-        uint64_t dim[SHAPE_RANK_MAX];
-
-        assert_non_null(disk);
-        for (int d = 0; d < SHAPE_RANK_MAX; d++)
-            dim[d] = w->spec.shape.dim[d];
-        closed_form_state(w->name, w->spec.shape.rank, dim, &offset, &scale);
-        closed_form(seed, w->name, w->count, offset, scale, disk);
-        weight_from_disk(w, disk, n->weights + w->offset);
         free(disk);
     }
 }
@@ -181,12 +144,12 @@ static void step_agrees(Search *search, const StFile *file, const Sizes *s, cons
     search->trainer->kernels = kernels;
     search->trainer->step = 0;
     fill_momenta(search, s);
-    fill_weights(search, s->seed);
+    rig_fill_weights(&search->trainer->network, s->seed);
     rig_ok(search->searcher->step(search, batch, &val, &err), &err);
     assert_int_equal(weights_close(search, file, search->trainer->gradients, "val/",
                                    GRADIENT_ARCHITECTURE, s->every, bound_gradient[s->order]),
                      choice_value(model_table, &n->model, "partial") > 1 ? 4 : 2);
-    fill_weights(search, s->seed);
+    rig_fill_weights(&search->trainer->network, s->seed);
     rig_ok(search_move(search, batch, &val, &err), &err);
     rig_ok(trainer_train(search->trainer, &batch[SIDE_WEIGHTS], &report, &err), &err);
     rig_loss_close("val/loss", val.loss / (double)val.images, *golden_array(file, "val/loss", 1),
