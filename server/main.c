@@ -7,6 +7,7 @@
  * answers (and /readyz says so), then everything goes in the reverse order. Signals are blocked in
  * every thread; main waits for them.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,10 +211,20 @@ static int serve(int argc, char **argv, char **environment)
     return status;
 }
 
+/* Whoever starts us may have closed them (a supervisor, cron): a file or a connection that took
+ * such a number would get what is printed. */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+            _exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv, char **environment)
 {
     const char *command = argc > 1 ? argv[1] : "";
 
+    hold_standard_descriptors();
     if (strcmp(command, "serve") == 0) {
         for (int i = 2; i < argc; i++)
             if (strcmp(argv[i], "--help") == 0)

@@ -53,7 +53,11 @@ CHECKED Status api_page(Response *ret, json_t *items, int64_t next, const char *
 /* {"items": items, "next": null}. Takes `items`. */
 CHECKED Status api_list(Response *ret, json_t *items, Error *err);
 /* Leaves the request to the maps' thread, which answers later. */
-CHECKED Status api_maps_submit(Api *api, const MapsRequest *request, Response *ret, Error *err);
+CHECKED Status api_maps_submit(Api *api, MapsRequest *request, Response *ret, Error *err);
+/* The same for requests with a key (maps_key()): 304 where the client has the answer, at once where
+ * memory has it. */
+CHECKED Status api_maps_answer(Api *api, const Request *req, MapsRequest *request, Response *ret,
+                               Error *err);
 /* A text column that holds JSON, parsed; null where it is NULL. */
 json_t *api_stored_json(const char *text);
 
@@ -75,8 +79,16 @@ Status api_job_profile(Api *api, const Request *req, Response *ret, Error *err);
 Status api_checkpoint_list(Api *api, const Request *req, Response *ret, Error *err);
 Status api_checkpoint_get(Api *api, const Request *req, Response *ret, Error *err);
 Status api_layer_list(Api *api, const Request *req, Response *ret, Error *err);
+Status api_heatmap_sheet(Api *api, const Request *req, Response *ret, Error *err);
 Status api_heatmap_png(Api *api, const Request *req, Response *ret, Error *err);
 Status api_heatmap_npy(Api *api, const Request *req, Response *ret, Error *err);
+Status api_timelapse_get(Api *api, const Request *req, Response *ret, Error *err);
+Status api_timelapse_png(Api *api, const Request *req, Response *ret, Error *err);
+Status api_explanation_list(Api *api, const Request *req, Response *ret, Error *err);
+Status api_explanation_create(Api *api, const Request *req, Response *ret, Error *err);
+Status api_explanation_get(Api *api, const Request *req, Response *ret, Error *err);
+Status api_explanation_png(Api *api, const Request *req, Response *ret, Error *err);
+Status api_explanation_npy(Api *api, const Request *req, Response *ret, Error *err);
 Status api_genotype_list(Api *api, const Request *req, Response *ret, Error *err);
 Status api_genotype_import(Api *api, const Request *req, Response *ret, Error *err);
 Status api_genotype_get(Api *api, const Request *req, Response *ret, Error *err);

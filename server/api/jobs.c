@@ -58,12 +58,14 @@ static json_t *job_json(const Job *job)
 
 typedef struct ListQuery {
     char state[96], kind[JOB_KIND_BYTES], cursor[32];
+    uint64_t sweep;
     uint32_t limit;
 } ListQuery;
 
 static const Field list_fields[] = {
     FIELD_STRING_ROW(ListQuery, state, "state", 0, "", "states, separated by commas"),
     FIELD_STRING_ROW(ListQuery, kind, "kind", 0, "", "one kind of job"),
+    FIELD_U64_ROW(ListQuery, sweep, "sweep", 0, 1, 9007199254740991.0, "cells of one sweep"),
     FIELD_STRING_ROW(ListQuery, cursor, "cursor", 0, "", "`next` of the page before"),
     FIELD_U32_ROW(ListQuery, limit, "limit", LIMIT_PAGE_DEFAULT, 1, LIMIT_PAGE_ITEMS,
                   "items of a page"),
@@ -95,15 +97,17 @@ static Status list_response(Response *ret, const JobList *list, const ListQuery 
                             const char *states, Error *err)
 {
     json_t *items = json_array();
-    char filter[160];
+    char filter[192], sweep[40] = "";
 
     for (size_t i = 0; i < list->count; i++)
         if (json_array_append_new(items, job_json(&list->items[i])) != 0) {
             json_decref(items);
             return error_set(err, STATUS_NO_MEMORY, "no memory for the list");
         }
-    snprintf(filter, sizeof filter, "%s%s%s%s", *states != '\0' ? "&state=" : "", states,
-             *query->kind != '\0' ? "&kind=" : "", query->kind);
+    if (query->sweep != 0)
+        snprintf(sweep, sizeof sweep, "&sweep=%llu", (unsigned long long)query->sweep);
+    snprintf(filter, sizeof filter, "%s%s%s%s%s", *states != '\0' ? "&state=" : "", states,
+             *query->kind != '\0' ? "&kind=" : "", query->kind, sweep);
     return api_page(ret, items, list->next, "/api/v1/jobs", query->limit, filter, err);
 }
 
@@ -125,6 +129,7 @@ Status api_job_list(Api *api, const Request *req, Response *ret, Error *err)
         return s;
     filter.limit = query.limit;
     filter.kind = query.kind[0] != '\0' ? query.kind : NULL;
+    filter.sweep = (int64_t)query.sweep;
     s = queue_list(api->queue, &filter, &list, err);
     if (s != STATUS_OK)
         return s;

@@ -140,6 +140,26 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* One of the pictures' counters. */
+static void print_pictures(FILE *out, const char *name, const char *type, const char *help,
+                           uint64_t value)
+{
+    fprintf(out, "# HELP leased_%s %s\n# TYPE leased_%s %s\nleased_%s %" PRIu64 "\n", name, help,
+            name, type, name, value);
+}
+
+static void print_maps(Api *api, FILE *out)
+{
+    MapsCounts counts = maps_counts(api->maps);
+
+    print_pictures(out, "pictures_cached_total", "counter", "Pictures answered from memory.",
+                   counts.cached);
+    print_pictures(out, "pictures_computed_total", "counter", "Pictures computed.",
+                   counts.computed);
+    print_pictures(out, "pictures", "gauge", "Pictures in memory.", counts.entries);
+    print_pictures(out, "pictures_bytes", "gauge", "Memory of these.", counts.bytes);
+}
+
 static void print_metrics(Api *api, const uint64_t jobs[JOB_STATE_COUNT], FILE *out)
 {
     fputs("# HELP leased_jobs Jobs by state.\n# TYPE leased_jobs gauge\n", out);
@@ -149,6 +169,10 @@ static void print_metrics(Api *api, const uint64_t jobs[JOB_STATE_COUNT], FILE *
           "counter\n",
           out);
     fprintf(out, "leased_dropped_total %" PRIu64 "\n", store_dropped(queue_store(api->queue)));
+    fputs("# HELP leased_timelapse_missed_total Epochs of which a time-lapse could not be made.\n"
+          "# TYPE leased_timelapse_missed_total counter\n",
+          out);
+    fprintf(out, "leased_timelapse_missed_total %" PRIu64 "\n", queue_timelapse_missed(api->queue));
     fputs("# HELP leased_http_requests_total Answers by HTTP code.\n# TYPE "
           "leased_http_requests_total counter\n",
           out);
@@ -158,6 +182,7 @@ static void print_metrics(Api *api, const uint64_t jobs[JOB_STATE_COUNT], FILE *
         if (count > 0)
             fprintf(out, "leased_http_requests_total{code=\"%d\"} %" PRIu64 "\n", code, count);
     }
+    print_maps(api, out);
     fputs(
         "# HELP leased_uptime_seconds Time since the start.\n# TYPE leased_uptime_seconds gauge\n",
         out);

@@ -494,6 +494,19 @@ static void parse_tags(Parse *parse, const Field *field, const json_t *json, con
                 out->count++;
 }
 
+static void parse_numbers(Parse *parse, const Field *field, const json_t *json, const char *at,
+                          void *target)
+{
+    double *out = field_at(field, target);
+    uint32_t count = list_length(parse, field, json, at);
+
+    memset(out, 0, field->capacity * sizeof *out);
+    for (uint32_t i = 0; i < count; i++)
+        (void)parse_number(parse, &field->param, json_array_get(json, i), pointer_at(at, i).text,
+                           &out[i]);
+    memcpy((char *)target + field->count_offset, &count, sizeof count);
+}
+
 typedef void (*ParseField)(Parse *parse, const Field *field, const json_t *json, const char *at,
                            void *target);
 
@@ -505,6 +518,7 @@ static const ParseField parsers[] = {
     [FIELD_CHOICES] = parse_choices,   [FIELD_CHECKPOINT] = parse_checkpoint,
     [FIELD_EPOCH] = parse_epoch,       [FIELD_REFERENCE] = parse_reference,
     [FIELD_TAGS] = parse_tags,         [FIELD_LIST] = parse_list,
+    [FIELD_NUMBERS] = parse_numbers,
 };
 
 static void refuse_unknown(Parse *parse, const Field *fields, uint32_t count, const json_t *object,

@@ -30,6 +30,8 @@ typedef enum FieldType {
     FIELD_EPOCH,      /* "latest"|"best"|N; stored in a CheckpointRef, whose job is another field */
     FIELD_REFERENCE,  /* an id, or text that says the thing itself; stored as TextRef */
     FIELD_TAGS,       /* a list of strings; stored as Tags */
+    FIELD_NUMBERS,    /* a list of numbers, each as the Param says; stored as double[capacity] and a
+                         uint32_t count */
 } FieldType;
 
 typedef enum FieldStore { STORE_BOOL, STORE_U32, STORE_U64, STORE_DOUBLE } FieldStore;
@@ -46,9 +48,9 @@ typedef struct Field {
     FieldStore store;    /* of SCALAR */
     unsigned flags;      /* FIELD_... */
     size_t offset;       /* of the member in the struct */
-    size_t capacity;     /* STRING: bytes with the NUL; CHOICES, LIST: elements */
+    size_t capacity;     /* STRING: bytes with the NUL; CHOICES, LIST, NUMBERS: elements */
     size_t size;         /* LIST: bytes of an element */
-    size_t count_offset; /* CHOICES, LIST: where the uint32_t count is */
+    size_t count_offset; /* CHOICES, LIST, NUMBERS: where the uint32_t count is */
     const char *text;    /* STRING: the default, NULL = ""; CHOICE: name of the default row */
     const struct Field *fields; /* OBJECT, LIST */
     uint32_t field_count;       /* OBJECT, LIST */
@@ -138,6 +140,12 @@ typedef struct Tags {
         .param = { .name = key, .help = help_ }, .type = FIELD_OBJECT, .offset = offsetof(S, m), \
         .fields = rows, .field_count = sizeof(rows) / sizeof((rows)[0])                          \
     }
+/* null: the defaults of all that is in it. */
+#define FIELD_MAYBE_OBJECT_ROW(S, m, key, rows, help_)                                            \
+    {                                                                                             \
+        .param = { .name = key, .help = help_ }, .type = FIELD_OBJECT, .flags = FIELD_NULLABLE,   \
+        .offset = offsetof(S, m), .fields = rows, .field_count = sizeof(rows) / sizeof((rows)[0]) \
+    }
 #define FIELD_LIST_ROW(S, m, count, key, rows, help_)                                             \
     {                                                                                             \
         .param = { .name = key, .help = help_ }, .type = FIELD_LIST, .offset = offsetof(S, m),    \
@@ -183,6 +191,13 @@ typedef struct Tags {
     {                                                                                       \
         .param = { .name = key, .choices = names, .help = help_ }, .type = FIELD_REFERENCE, \
         .flags = flags_, .offset = offsetof(S, m)                                           \
+    }
+/* kind: PARAM_INT or PARAM_REAL. */
+#define FIELD_NUMBERS_ROW(S, m, count, key, kind, low, high, help_)                 \
+    {                                                                               \
+        .param = { key, kind, 0, low, high, NULL, help_ }, .type = FIELD_NUMBERS,   \
+        .offset = offsetof(S, m), .capacity = sizeof(((S *)0)->m) / sizeof(double), \
+        .count_offset = offsetof(S, count)                                          \
     }
 #define FIELD_TAGS_ROW(S, m, key, help_)                                                      \
     {                                                                                         \

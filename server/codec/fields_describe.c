@@ -15,6 +15,7 @@ static const char *const type_names[] = {
     [FIELD_CHOICES] = "choices",     [FIELD_CHECKPOINT] = "checkpoint",
     [FIELD_OPTIONAL] = NULL,         [FIELD_EPOCH] = "epoch",
     [FIELD_REFERENCE] = "reference", [FIELD_TAGS] = "tags",
+    [FIELD_NUMBERS] = "numbers",
 };
 
 static const char *const param_names[] = {
@@ -137,6 +138,7 @@ static json_t *field_default(const Field *field, const json_t *given)
     case FIELD_CHOICES:
     case FIELD_LIST:
     case FIELD_TAGS:
+    case FIELD_NUMBERS:
         return json_array();
     default:
         return json_null();
@@ -163,7 +165,12 @@ static json_t *field_json(const Field *field, const json_t *given)
         put(out, "choices", names_json(field->param.choices), &bad);
     if (field->type == FIELD_STRING)
         put(out, "max_bytes", json_integer((json_int_t)field->capacity - 1), &bad);
-    if (field->type == FIELD_CHOICES || field->type == FIELD_LIST || field->type == FIELD_TAGS)
+    if (field->type == FIELD_NUMBERS) {
+        put(out, "min", bound(&field->param, field->param.min), &bad);
+        put(out, "max", bound(&field->param, field->param.max), &bad);
+    }
+    if (field->type == FIELD_CHOICES || field->type == FIELD_LIST || field->type == FIELD_TAGS ||
+        field->type == FIELD_NUMBERS)
         put(out, "max_items",
             json_integer(field->type == FIELD_TAGS ? TAGS_MAX : (json_int_t)field->capacity), &bad);
     if (field->type == FIELD_OBJECT || field->type == FIELD_LIST)

@@ -179,6 +179,24 @@ static json_t *tags_json(const Field *field, const void *source)
     return out;
 }
 
+static json_t *numbers_json(const Field *field, const void *source)
+{
+    const double *at = field_in(field, source);
+    bool whole = field->param.type == PARAM_INT, bad = false;
+    json_t *out = json_array();
+    uint32_t count;
+
+    memcpy(&count, (const char *)source + field->count_offset, sizeof count);
+    for (uint32_t i = 0; i < count; i++)
+        bad |= json_array_append_new(out, whole ? json_integer((json_int_t)at[i])
+                                                : json_number(at[i])) != 0;
+    if (bad) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
 typedef json_t *(*FieldJson)(const Field *field, const void *source);
 
 static const FieldJson writers[] = {
@@ -188,6 +206,7 @@ static const FieldJson writers[] = {
     [FIELD_CHOICES] = choices_json,   [FIELD_CHECKPOINT] = checkpoint_json,
     [FIELD_EPOCH] = epoch_json,       [FIELD_REFERENCE] = reference_json,
     [FIELD_TAGS] = tags_json,         [FIELD_LIST] = list_json,
+    [FIELD_NUMBERS] = numbers_json,
 };
 
 json_t *fields_json(const Field *fields, uint32_t count, const void *source)

@@ -9,8 +9,13 @@
 /*    symbol                   published name            value       what it limits */
 #define LIMITS_TABLE(X)                                                                         \
     X(LIMIT_BODY_BYTES, "body_bytes", 1 << 20, "a request's body")                              \
-    X(LIMIT_DISCARD_BYTES, "discard_bytes", 16 << 20,                                           \
+    X(LIMIT_DISCARD_BYTES, "discard_bytes", 32 << 20,                                           \
       "a body read to its end so that the 413 is seen")                                         \
+    X(LIMIT_UPLOAD_BYTES, "upload_bytes", 16 << 20, "a request's body that brings a picture")   \
+    X(LIMIT_UPLOADS_BYTES, "uploads_bytes", 64 << 20, "such bodies at the same time")           \
+    X(LIMIT_PICTURE_BYTES, "picture_cache_bytes", 32 << 20, "pictures kept in memory")          \
+    X(LIMIT_CELLS, "sheet_cells", 256, "maps on one contact sheet")                             \
+    X(LIMIT_EXPLANATIONS, "explanations", 256, "explanations of pictures sent that are kept")   \
     X(LIMIT_JSON_DEPTH, "json_depth", 64, "nesting of arrays and objects")                      \
     X(LIMIT_PAGE_ITEMS, "page_items", 200, "items of one page of a list")                       \
     X(LIMIT_PAGE_DEFAULT, "page_items_default", 50, "items of a page where ?limit= is absent")  \

@@ -20,7 +20,13 @@
 
 typedef struct Api Api; /* what handlers work on: the folder above defines it */
 
-typedef enum Method { METHOD_GET, METHOD_POST, METHOD_OTHER, METHOD_COUNT } Method;
+typedef enum Method {
+    METHOD_GET,
+    METHOD_POST,
+    METHOD_UPLOAD, /* of routes: a POST with a body of up to LIMIT_UPLOAD_BYTES */
+    METHOD_OTHER,
+    METHOD_COUNT
+} Method;
 
 enum {
     REQUEST_SEGMENTS_MAX = 12,
@@ -40,7 +46,8 @@ typedef struct Request {
     const char *host, *origin, *content_type, *if_none_match, *idempotency_key;
     const char *body;
     size_t body_size;
-    bool body_too_large; /* it was longer than LIMIT_BODY_BYTES, and is not here */
+    bool body_too_large; /* it was longer than the route takes, and is not here */
+    bool body_refused;   /* too many large ones at the same time: it is not here */
     /* Filled by the router. */
     char id[REQUEST_ID_BYTES];
     char *path;    /* without the query, still encoded; owned */
@@ -62,13 +69,42 @@ CHECKED Status request_id_param(const Request *req, const char *name, const char
 const char *request_query(const Request *req, const char *name);
 /* The body as JSON; the caller owns it. STATUS_MEDIA_TYPE, STATUS_TOO_LARGE, STATUS_MALFORMED. */
 CHECKED Status request_json(const Request *req, json_t **ret, Error *err);
+
+enum {
+    MULTIPART_PARTS_MAX = 8,
+    MULTIPART_NAME_MAX = 64,
+    MULTIPART_HEADERS_MAX = 8,
+    MULTIPART_HEADER_BYTES = 2048
+};
+
+/* One part of a form; points into the request's body. */
+typedef struct FormPart {
+    char name[MULTIPART_NAME_MAX]; /* letters, digits, "_" and "-" */
+    const char *bytes;
+    size_t size;
+} FormPart;
+
+typedef struct Form {
+    FormPart part[MULTIPART_PARTS_MAX]; /* no name comes twice */
+    uint32_t parts;
+} Form;
+
+/*
+ * The body as multipart/form-data (RFC 7578), borrowed from `req`. Strict: nothing before the first
+ * boundary or behind the last, every part with a name of its own, at most MULTIPART_HEADERS_MAX
+ * headers of MULTIPART_HEADER_BYTES together, no transfer encodings. File names and types are not
+ * looked at. STATUS_MEDIA_TYPE; STATUS_MALFORMED says what is wrong.
+ */
+CHECKED Status request_form(const Request *req, Form *ret, Error *err);
+/* NULL: there is none of that name. */
+const FormPart *form_part(const Form *form, const char *name);
 void request_clear(Request *req);
 
 typedef struct Deferral Deferral;
 
 typedef enum BodyKind { BODY_NONE, BODY_BYTES, BODY_STATIC, BODY_FILE } BodyKind;
 
-enum { RESPONSE_HEADERS_MAX = 12, HEADER_VALUE_MAX = 160 };
+enum { RESPONSE_HEADERS_MAX = 16, HEADER_VALUE_MAX = 160 };
 
 typedef struct Header {
     const char *name; /* static */
@@ -147,6 +183,8 @@ typedef struct Router {
 
 /* `routes`, `api` and `files` are borrowed for the router's life. */
 void router_init(Router *router, const Route *routes, Api *api, const EmbeddedFile *files);
+/* The longest body that a request for this target may bring. */
+size_t router_body_bytes(const Router *router, Method method, const char *target);
 /*
  * Parses the target, checks Host and Origin, finds the route, calls its handler. Always leaves a
  * response; where ret->deferral is set it is not there yet: call router_finish() once it is

@@ -173,9 +173,6 @@ Status request_json(const Request *req, json_t **ret, Error *err)
     if (length != sizeof type - 1 || strncasecmp(sent, type, length) != 0)
         return error_set(err, STATUS_MEDIA_TYPE,
                          "Content-Type must be application/json, not \"%.60s\"", sent);
-    if (req->body_too_large)
-        return error_set(err, STATUS_TOO_LARGE, "the body is larger than %d bytes",
-                         LIMIT_BODY_BYTES);
     return json_read(req->body != NULL ? req->body : "", req->body_size, ret, err);
 }
 

@@ -77,7 +77,7 @@ static void bind_params(const char *path, Request *req)
 
 static Status not_allowed(const Router *router, const Request *req, Response *ret, Error *err)
 {
-    static const char *const names[METHOD_COUNT] = { "GET, HEAD", "POST", NULL };
+    static const char *const names[METHOD_COUNT] = { "GET, HEAD", "POST", "POST", NULL };
     bool has[METHOD_COUNT] = { false };
     char allow[64] = "";
 
@@ -96,22 +96,52 @@ static Status not_allowed(const Router *router, const Request *req, Response *re
     return error_set(err, STATUS_METHOD_NOT_ALLOWED, "this path takes %s", allow);
 }
 
+/* The first that matches; NULL. */
+static const Route *find_route(const Router *router, const Request *req)
+{
+    for (const Route *r = router->routes; r->path != NULL; r++) {
+        Method method = r->method == METHOD_UPLOAD ? METHOD_POST : r->method;
+
+        if (method == req->method && match_path(r->path, req))
+            return r;
+    }
+    return NULL;
+}
+
+static size_t body_bytes(const Route *route)
+{
+    return route != NULL && route->method == METHOD_UPLOAD ? LIMIT_UPLOAD_BYTES : LIMIT_BODY_BYTES;
+}
+
+size_t router_body_bytes(const Router *router, Method method, const char *target)
+{
+    Request req = { .method = method, .target = target };
+    size_t bytes = LIMIT_BODY_BYTES;
+
+    if (request_parse_target(&req, NULL) == STATUS_OK)
+        bytes = body_bytes(find_route(router, &req));
+    request_clear(&req);
+    return bytes;
+}
+
 static Status answer(Router *router, Request *req, Response *ret, Error *err)
 {
+    const Route *route;
     Status s = request_parse_target(req, err);
 
     if (s == STATUS_OK)
         s = request_check_host(req, err);
     if (s != STATUS_OK)
         return s;
-    for (const Route *r = router->routes; r->path != NULL; r++) {
-        if (r->method == req->method && match_path(r->path, req)) {
-            bind_params(r->path, req);
-            if (req->body_too_large)
-                return error_set(err, STATUS_TOO_LARGE, "the body is larger than %d bytes",
-                                 LIMIT_BODY_BYTES);
-            return r->handler(router->api, req, ret, err);
-        }
+    route = find_route(router, req);
+    if (route != NULL) {
+        bind_params(route->path, req);
+        if (req->body_too_large)
+            return error_set(err, STATUS_TOO_LARGE, "the body is larger than %zu bytes",
+                             body_bytes(route));
+        if (req->body_refused)
+            return error_set(err, STATUS_BUSY, "too many large bodies at the same time: try again");
+        return route->handler(router->api, req, ret, err);
     }
     if (req->method == METHOD_GET && static_has(router->files, req))
         return static_answer(router->files, req, ret, err);
@@ -123,7 +153,7 @@ static Status answer(Router *router, Request *req, Response *ret, Error *err)
 static void finish(Router *router, const Request *req, Status status, const Error *err,
                    Response *ret)
 {
-    static const char *const methods[METHOD_COUNT] = { "GET", "POST", "other" };
+    static const char *const methods[METHOD_COUNT] = { "GET", "POST", "POST", "other" };
 
     if (status != STATUS_OK) {
         response_problem(ret, req, status, err);

@@ -3,9 +3,10 @@
  * the body, once at the end; and once more after a suspended connection was resumed. A Call, made
  * with the request line, carries what is known between them.
  *
- * Bodies above LIMIT_BODY_BYTES are read to LIMIT_DISCARD_BYTES and thrown away, because no
+ * Bodies above what their route takes are read to LIMIT_DISCARD_BYTES and thrown away, because no
  * response may be queued while upload is pending, and a client that is cut off in the middle of its
- * upload never sees the answer.
+ * upload never sees the answer. The same is done where the bodies above LIMIT_BODY_BYTES that are
+ * here already come to LIMIT_UPLOADS_BYTES.
  *
  * Deferred answers: the connection is suspended and stands in `waiting` until the deferral is
  * complete, its time is up, or the server stops; each of these resumes it, exactly once
@@ -40,9 +41,10 @@ typedef struct Call {
     Request req;
     Response response;
     Bytes body;
-    size_t capacity, seen;
-    bool suspended; /* guarded by server->lock; as everything below */
-    bool listed;    /* stands in server->waiting */
+    size_t capacity, seen, limit; /* limit: of the body */
+    size_t counted;               /* in server->uploads */
+    bool suspended;               /* guarded by server->lock; as everything below */
+    bool listed;                  /* stands in server->waiting */
     bool complete;
     int64_t deadline_ms;
     struct Call *next, *previous;
@@ -57,6 +59,7 @@ struct HttpServer {
     Call *waiting;     /* guarded by lock; as everything below */
     unsigned deferred; /* in `waiting` */
     unsigned active;   /* calls that exist */
+    size_t uploads;    /* bytes set aside for large bodies */
     bool stopping;
 };
 
@@ -126,6 +129,7 @@ static void call_end(void *context, struct MHD_Connection *connection, void **sl
     response_clear(&call->response); /* after this its deferral calls on_ready() no more */
     pthread_mutex_lock(&server->lock);
     unlist(server, call);
+    server->uploads -= call->counted;
     pthread_mutex_unlock(&server->lock);
     request_clear(&call->req);
     bytes_clear(&call->body);
@@ -238,23 +242,48 @@ static enum MHD_Result resumed(Call *call)
     return finish_deferred(call, complete);
 }
 
+/* Room for `seen` bytes of a body. False: there is none. */
+static bool grow_body(Call *call)
+{
+    HttpServer *server = call->server;
+    size_t capacity = call->seen < 4096 ? 4096 : 2 * call->seen, more = 0;
+    unsigned char *grown;
+    bool refused;
+
+    if (capacity > call->limit)
+        capacity = call->limit;
+    if (capacity > LIMIT_BODY_BYTES)
+        more = capacity - call->counted;
+    pthread_mutex_lock(&server->lock);
+    refused = more > LIMIT_UPLOADS_BYTES - server->uploads;
+    if (!refused)
+        server->uploads += more;
+    pthread_mutex_unlock(&server->lock);
+    if (refused) {
+        call->req.body_refused = true;
+        return false;
+    }
+    call->counted += more;
+    grown = realloc(call->body.data, capacity);
+    if (grown == NULL)
+        return false;
+    call->body.data = grown;
+    call->capacity = capacity;
+    return true;
+}
+
 /* One part of the body. False: it is beyond what is even thrown away. */
 static bool take_body(Call *call, const char *part, size_t size)
 {
     call->seen += size;
-    if (call->seen > LIMIT_BODY_BYTES) {
+    if (call->seen > call->limit)
         call->req.body_too_large = true;
+    else if (!call->req.body_refused && call->seen > call->capacity && !grow_body(call) &&
+             !call->req.body_refused)
+        return false;
+    if (call->req.body_too_large || call->req.body_refused) {
         bytes_clear(&call->body);
         return call->seen <= LIMIT_DISCARD_BYTES;
-    }
-    if (call->seen > call->capacity) {
-        size_t capacity = call->seen < 4096 ? 4096 : 2 * call->seen;
-        unsigned char *grown = realloc(call->body.data, capacity);
-
-        if (grown == NULL)
-            return false;
-        call->body.data = grown;
-        call->capacity = capacity;
     }
     memcpy(call->body.data + call->body.size, part, size);
     call->body.size += size;
@@ -307,6 +336,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     case CALL_HEADERS:
         call->state = CALL_BODY;
         call->req.method = method_of(method);
+        call->limit = router_body_bytes(call->server->router, call->req.method, call->target);
         if (!announces_too_much(call))
             return MHD_YES;
         call->req.body_too_large = true;

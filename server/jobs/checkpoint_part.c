@@ -109,3 +109,32 @@ Status checkpoint_has_part(const char *path, const char *part, bool *ret, Error 
     safetensors_close(file);
     return STATUS_OK;
 }
+
+/* The network of a part, by a file of its own. */
+static Status open_part(const Store *store, const char *path, const char *part, Pool *pool,
+                        Explainer **ret, Error *err)
+{
+    char name[40];
+    int fd = -1;
+    Status s = checkpoint_cut(store, path, part, true, "/model", &fd, err);
+
+    if (s != STATUS_OK)
+        return s;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    s = explainer_open(name, pool, ret, err);
+    close(fd);
+    return s;
+}
+
+Status checkpoint_explainer(const Store *store, const char *path, const char *part, Pool *pool,
+                            Explainer **ret, Error *err)
+{
+    bool two = false;
+    Status s = part[0] != '\0' ? STATUS_OK : checkpoint_has_part(path, "explainer", &two, err);
+
+    if (s != STATUS_OK)
+        return s;
+    return part[0] == '\0' && !two
+               ? explainer_open(path, pool, ret, err)
+               : open_part(store, path, two ? "explainer" : part, pool, ret, err);
+}

@@ -17,7 +17,7 @@ const Field explanation_fields[] = {
     FIELD_ENUM_ROW(ExplanationParams, target, "target", TARGET_LABEL, explanation_targets,
                    "what training images are explained for; others always for the prediction"),
     FIELD_STRING_ROW(ExplanationParams, layer, "layer", FIELD_NULLABLE, NULL,
-                     "of a heat map; null: the model's own"),
+                     "of a heat map; several, by \",\", are fused; null: the model's own"),
     FIELD_ENUM_ROW(ExplanationParams, classes, "classes", CLASSES_TARGET, explanation_classes,
                    "heat maps of the target's class, or of all"),
     FIELD_OPTIONAL_ROW(ExplanationParams, reweight, "reweight", PARAM_ENUM, 0, 0, reweight_names,

@@ -17,8 +17,42 @@ void hyper_params_spec(HyperParams *p, LeaseSpec *ret)
     ret->explanation = explanation_params_spec(&p->explanation);
 }
 
-Status lease_job_estimate(const LeaseSpec *spec, const Dataset *dataset, JobEstimate *ret,
-                          Error *err)
+/* The channels of the audience's input: of all maps at once, those of so many images. */
+static uint32_t audience_channels(const LeaseSpec *spec, const Dataset *d)
+{
+    bool all = spec->explanation.classes == CLASSES_ALL &&
+               !explanation_is_attack(spec->explanation.source);
+    uint32_t maps = spec->input == COMPOSE_IMAGE ? 0 : all ? d->classes : 1;
+
+    return d->channels * (maps + (spec->input != COMPOSE_MAPS ? 1 : 0));
+}
+
+/* Both networks, from their files where they have some. */
+static Status watch(const LeaseSpec *spec, const Dataset *d, const TimelapseParams *timelapse,
+                    JobEstimate *ret, Error *err)
+{
+    const ModelInput input = { d->height, d->width, d->channels, d->classes };
+    TimelapseNetwork networks[LEASE_NETWORKS] = {
+        [LEASE_EXPLAINER] = { spec->explainer_checkpoint, &spec->explainer.model, input },
+        [LEASE_AUDIENCE] = { spec->audience_checkpoint, &spec->audience.model, input },
+    };
+    Loader loader = { 0 };
+    uint32_t images;
+    Status s;
+
+    if (timelapse->images == 0)
+        return STATUS_OK;
+    networks[LEASE_AUDIENCE].input.channels = audience_channels(spec, d);
+    s = loader_init(&loader, d, &spec->data, err);
+    if (s != STATUS_OK)
+        return s;
+    images = loader.images[SPLIT_TEST];
+    loader_clear(&loader);
+    return timelapse_check(timelapse, images, networks, LEASE_NETWORKS, ret, err);
+}
+
+Status lease_job_estimate(const LeaseSpec *spec, const Dataset *dataset,
+                          const TimelapseParams *timelapse, JobEstimate *ret, Error *err)
 {
     LeaseEstimate estimate;
     Status s = lease_estimate(spec, dataset, &estimate, err);
@@ -29,7 +63,7 @@ Status lease_job_estimate(const LeaseSpec *spec, const Dataset *dataset, JobEsti
                           .flops = estimate.flops,
                           .steps = estimate.steps,
                           .epochs = estimate.epochs };
-    return STATUS_OK;
+    return watch(spec, dataset, timelapse, ret, err);
 }
 
 /* --- the observer --- */
@@ -89,7 +123,6 @@ enum { EPOCH_VALUES = 2 * (LEASE_NETWORKS + LEASE_NETWORKS * 2 * LEASE_IMAGES + 
 
 static size_t epoch_values(const LeaseEpochReport *r, MetricValue values[EPOCH_VALUES])
 {
-    static const char *const kinds[CELL_KINDS] = { "normal", "reduce" };
     size_t count = 0;
 
     for (int n = 0; n < LEASE_NETWORKS; n++) {
@@ -110,8 +143,8 @@ static size_t epoch_values(const LeaseEpochReport *r, MetricValue values[EPOCH_V
     for (Split split = SPLIT_VAL; split <= SPLIT_TEST; split++)
         score_values(split_names[split], r->step, &r->score[LEASE_EXPLAINER][split][LEASE_RAW],
                      values, &count);
-    for (int k = 0; k < CELL_KINDS && r->architecture; k++)
-        values[count++] = run_value("search/entropy", kinds[k], r->step, r->entropy[k]);
+    if (r->architecture)
+        entropy_values(r->step, r->entropy, values, &count);
     return count;
 }
 
@@ -119,15 +152,11 @@ static Status on_epoch(void *context, Lease *lease, const LeaseEpochReport *r, E
 {
     LeaseJob *job = context;
     const Score *own = &r->score[LEASE_EXPLAINER][SPLIT_VAL][LEASE_RAW];
-    uint32_t every = job->checkpoint_every;
     MetricValue values[EPOCH_VALUES];
-    RunCheckpoint checkpoint = { .step = r->step,
-                                 .epoch = r->epoch,
-                                 .score = own->images > 0 ? own->accuracy : (double)NAN,
-                                 .pinned = every > 0 && r->epoch % every == 0,
-                                 .values = values,
-                                 .count = epoch_values(r, values) };
+    RunCheckpoint checkpoint = epoch_checkpoint(r->step, r->epoch, own, job->checkpoint_every);
 
+    checkpoint.values = values;
+    checkpoint.count = epoch_values(r, values);
     (void)lease;
     job->epoch = r;
     return run_checkpoint(job->run, &checkpoint, save_epoch, job, err);
@@ -136,10 +165,9 @@ static Status on_epoch(void *context, Lease *lease, const LeaseEpochReport *r, E
 static Status on_drain(void *context, Lease *lease, uint64_t step, Error *err)
 {
     LeaseJob *job = context;
-    RunCheckpoint checkpoint = { .step = step, .partial = true, .score = NAN };
 
     (void)lease;
-    return run_checkpoint(job->run, &checkpoint, save_partial, job, err);
+    return run_drain(job->run, step, save_partial, job, err);
 }
 
 /* The last epoch's genotype, which may have been another attempt's. */

@@ -7,6 +7,7 @@
 #include "core/lease/lease.h"
 #include "server/jobs/explanation_params.h"
 #include "server/jobs/run.h"
+#include "server/jobs/timelapse_params.h"
 
 typedef struct HyperParams {
     uint32_t hypergrad;
@@ -25,9 +26,9 @@ typedef struct HyperParams {
 /* Resolves the explanation, and fills in what H says of a LeaseSpec. */
 void hyper_params_spec(HyperParams *params, LeaseSpec *ret);
 
-/* What a lease will need. */
-CHECKED Status lease_job_estimate(const LeaseSpec *spec, const Dataset *dataset, JobEstimate *ret,
-                                  Error *err);
+/* What a lease will need, the time-lapse of its networks included (which is checked). */
+CHECKED Status lease_job_estimate(const LeaseSpec *spec, const Dataset *dataset,
+                                  const TimelapseParams *timelapse, JobEstimate *ret, Error *err);
 /*
  * Plans, begins (goes on from the newest checkpoint), runs, reports, and leaves the result
  * {"genotype", "epoch"}, {} where there is no architecture. Metrics, key at step:

@@ -8,41 +8,24 @@
 #include <string.h>
 
 #include "core/nn/model.h"
+#include "server/jobs/compose_params.h"
 #include "server/jobs/explanation_params.h"
-#include "server/jobs/map_artefacts.h"
 #include "server/jobs/train_params.h"
 
 typedef struct Params {
     DataParams data;
-    struct {
-        uint64_t job;
-    } maps;
-    uint32_t input, control;
-    OptionalReal reweight, f;
+    ComposeParams compose;
     Choice model;
     TrainParams train;
+    TimelapseParams timelapse;
 } Params;
-
-static const Field maps_fields[] = {
-    { .param = { "job", PARAM_INT, 0, 1, 9007199254740991.0, NULL, "a finished `explain` job" },
-      .type = FIELD_SCALAR,
-      .store = STORE_U64,
-      .flags = FIELD_REQUIRED },
-};
 
 static const Field fields[] = {
     DATA_FIELD_ROWS(Params),
-    FIELD_OBJECT_ROW(Params, maps, "maps", maps_fields, "the explanations"),
-    FIELD_ENUM_ROW(Params, input, "input", COMPOSE_MAPS, compose_inputs,
-                   "images reweighted by their maps, plain images, or both"),
-    FIELD_ENUM_ROW(Params, control, "control", CONTROL_NONE, compose_controls,
-                   "maps that explain nothing instead: another image's, or random ones"),
-    FIELD_OPTIONAL_ROW(Params, reweight, "reweight", PARAM_ENUM, 0, 0, reweight_names,
-                       "what a map makes of its image; null: as the `explain` job says"),
-    FIELD_OPTIONAL_ROW(Params, f, "f", PARAM_REAL, 0, 1, NULL,
-                       "of \"mix\": f + (1 - f) H; null: as the `explain` job says"),
+    COMPOSE_FIELD_ROWS(Params, compose),
     FIELD_CHOICE_ROW(Params, model, "model", model_table, "resnet18", "the network"),
     TRAIN_FIELD_ROWS(Params, train),
+    TIMELAPSE_FIELD_ROW(Params, timelapse),
 };
 
 /* The explain job, and what it says that this one did not. */
@@ -52,7 +35,7 @@ static Status inherit_maps(Store *store, Params *params, Error *err)
     DataParams theirs;
     json_t *json = NULL;
     Job job = { 0 };
-    Status s = reference_job(store, params->maps.job, true, "/maps", &job, err);
+    Status s = reference_job(store, params->compose.maps.job, true, "/maps", &job, err);
 
     if (s == STATUS_OK && strcmp(job.kind, "explain") != 0)
         s = error_at(err, STATUS_INVALID, "/maps", "job %lld leaves no maps: it is of kind \"%s\"",
@@ -74,10 +57,10 @@ static Status inherit_maps(Store *store, Params *params, Error *err)
     job_clear(&job);
     if (s != STATUS_OK)
         return s;
-    if (!params->reweight.set)
-        params->reweight = explanation.reweight;
-    if (!params->f.set)
-        params->f = explanation.f;
+    if (!params->compose.reweight.set)
+        params->compose.reweight = explanation.reweight;
+    if (!params->compose.f.set)
+        params->compose.f = explanation.f;
     return STATUS_OK;
 }
 
@@ -87,11 +70,7 @@ static TrainSpec audience_spec(const JobSpec *spec, const MapFiles *files, Compo
     const Params *params = spec->params;
     TrainSpec t = train_params_spec(&params->train);
 
-    *ret_compose = (ComposeSpec){ .input = (ComposeInput)params->input,
-                                  .control = (ComposeControl)params->control,
-                                  .reweight = { (uint32_t)params->reweight.value, params->f.value },
-                                  .seed = spec->seed };
-    map_files_sets(files, ret_compose->maps);
+    *ret_compose = compose_params_spec(&params->compose, spec->seed, files);
     t.model = params->model;
     t.data = data_params_spec(&params->data);
     t.compose = ret_compose;
@@ -99,11 +78,27 @@ static TrainSpec audience_spec(const JobSpec *spec, const MapFiles *files, Compo
     return t;
 }
 
+/* The training that a completed job describes, and the files that it reads; map_files_close() them
+ * where this succeeds. verify: reads their digests, too. */
+static Status open_files(Store *store, const JobSpec *spec, bool verify, MapFiles *ret_files,
+                         ComposeSpec *ret_compose, TrainSpec *ret, Error *err)
+{
+    const Params *params = spec->params;
+    uint64_t images[SPLIT_COUNT];
+    Status s;
+
+    data_params_images(&params->data, images);
+    s = map_files_open(store, (int64_t)params->compose.maps.job, images, verify, "/maps", ret_files,
+                       err);
+    if (s == STATUS_OK)
+        *ret = audience_spec(spec, ret_files, ret_compose);
+    return s;
+}
+
 static Status audience_check(Store *store, Datasets *datasets, JobSpec *spec, JobEstimate *ret,
                              Error *err)
 {
     Params *params = spec->params;
-    uint64_t images[SPLIT_COUNT];
     const Dataset *dataset;
     ComposeSpec compose;
     MapFiles files = { 0 };
@@ -112,14 +107,11 @@ static Status audience_check(Store *store, Datasets *datasets, JobSpec *spec, Jo
 
     if (s == STATUS_OK)
         s = data_params_resolve(&params->data, datasets, spec->seed, &dataset, err);
+    if (s == STATUS_OK)
+        s = open_files(store, spec, false, &files, &compose, &train, err);
     if (s != STATUS_OK)
         return s;
-    data_params_images(&params->data, images);
-    s = map_files_open(store, (int64_t)params->maps.job, images, false, "/maps", &files, err);
-    if (s != STATUS_OK)
-        return s;
-    train = audience_spec(spec, &files, &compose);
-    s = train_job_estimate(&train, dataset, ret, err);
+    s = train_job_estimate(&train, dataset, &params->timelapse, ret, err);
     map_files_close(&files);
     return s;
 }
@@ -128,19 +120,34 @@ static Status audience_run(JobRun *run, Error *err)
 {
     const Params *params = run->spec->params;
     TrainJob job = { .run = run, .checkpoint_every = params->train.checkpoint_every };
-    uint64_t images[SPLIT_COUNT];
     ComposeSpec compose;
     MapFiles files = { 0 };
     Status s = data_params_open(&params->data, run->datasets, &job.dataset, err);
 
-    data_params_images(&params->data, images);
     if (s == STATUS_OK)
-        s = map_files_open(run->store, (int64_t)params->maps.job, images, true, "/maps", &files,
-                           err);
+        s = open_files(run->store, run->spec, true, &files, &compose, &job.spec, err);
     if (s != STATUS_OK)
         return s;
-    job.spec = audience_spec(run->spec, &files, &compose);
     s = train_job_run(&job, err);
+    map_files_close(&files);
+    return s;
+}
+
+static Status audience_print(Store *store, Datasets *datasets, const JobSpec *spec,
+                             const Roofline *limits, FILE *out, Error *err)
+{
+    const Params *params = spec->params;
+    const Dataset *dataset;
+    ComposeSpec compose;
+    MapFiles files = { 0 };
+    TrainSpec train;
+    Status s = data_params_open(&params->data, datasets, &dataset, err);
+
+    if (s == STATUS_OK)
+        s = open_files(store, spec, false, &files, &compose, &train, err);
+    if (s != STATUS_OK)
+        return s;
+    s = trainer_print(&train, dataset, limits, out, err);
     map_files_close(&files);
     return s;
 }
@@ -154,4 +161,5 @@ const JobKind job_kind_audience = {
     .params_size = sizeof(Params),
     .check = audience_check,
     .run = audience_run,
+    .print = audience_print,
 };

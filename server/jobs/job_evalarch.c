@@ -23,6 +23,7 @@ typedef struct Params {
     uint32_t channels, cells;
     double auxiliary, drop_path;
     TrainParams train;
+    TimelapseParams timelapse;
 } Params;
 
 static const Field fields[] = {
@@ -37,6 +38,7 @@ static const Field fields[] = {
     FIELD_REAL_ROW(Params, drop_path, "drop_path", 0.2, 0, 0.9,
                    "share of images that an edge drops at the training's end"),
     TRAIN_FIELD_ROWS(Params, train),
+    TIMELAPSE_FIELD_ROW(Params, timelapse),
 };
 
 /* The genotype's text, as genotype_print() writes it. */
@@ -99,7 +101,7 @@ static Status evalarch_check(Store *store, Datasets *datasets, JobSpec *spec, Jo
         s = train_spec(store, spec, &train, text, err);
     if (s != STATUS_OK)
         return s;
-    s = train_job_estimate(&train, dataset, ret, &why);
+    s = train_job_estimate(&train, dataset, &params->timelapse, ret, &why);
     return s == STATUS_OK ? s : search_params_blame(&why, "", err);
 }
 

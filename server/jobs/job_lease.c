@@ -39,6 +39,7 @@ typedef struct Params {
     ExplainerParams explainer;
     AudienceParams audience;
     ArchitectureParams architecture;
+    TimelapseParams timelapse;
 } Params;
 
 static const Field explainer_fields[] = {
@@ -78,6 +79,7 @@ static const Field fields[] = {
                      "how the explainer's architecture moves"),
     FIELD_U32_ROW(Params, checkpoint_every, "checkpoint_every", 0, 0, 100000,
                   "keep every n-th epoch's checkpoint; 0: none"),
+    TIMELAPSE_FIELD_ROW(Params, timelapse),
 };
 
 /* What of S has a meaning where the four steps move the architecture. */
@@ -178,7 +180,7 @@ static Status estimate(const JobSpec *spec, const char *path, const Dataset *dat
 
     if (s != STATUS_OK)
         return s;
-    s = lease_job_estimate(&lease, dataset, ret, &why);
+    s = lease_job_estimate(&lease, dataset, &params->timelapse, ret, &why);
     return s == STATUS_OK ? s : blame(params, &why, err);
 }
 

@@ -22,6 +22,7 @@ typedef struct Params {
     DataParams data;
     SearchParams search;
     TrainParams train;
+    TimelapseParams timelapse;
     bool eigenvalue, early_stop;
     uint32_t update;
     AlphasParams alphas; /* of UPDATE_ALPHAS */
@@ -31,6 +32,7 @@ static const Field fields[] = {
     DATA_FIELD_ROWS(Params),
     SEARCH_FIELD_ROWS(Params, search),
     TRAIN_FIELD_ROWS(Params, train),
+    TIMELAPSE_FIELD_ROW(Params, timelapse),
     FIELD_BOOL_ROW(Params, eigenvalue, "eigenvalue", 0,
                    "measure the dominant eigenvalue of the validation loss' Hessian in the "
                    "architecture at each epoch's end"),
@@ -58,18 +60,22 @@ static SearchSpec search_spec(const JobSpec *spec)
 
 static Status check_both(const JobSpec *spec, const Dataset *dataset, JobEstimate *ret, Error *err)
 {
-    const SearchSpec search = search_spec(spec);
+    const Params *params = spec->params;
+    SearchSpec search = search_spec(spec);
     SearchEstimate estimate;
+    Choice model;
     Error why = { 0 };
 
-    if (search_estimate(&search, dataset, &estimate, &why) != STATUS_OK)
+    if (search_estimate(&search, dataset, &estimate, &why) != STATUS_OK ||
+        search_model(&search, &model, &why) != STATUS_OK)
         return search_params_blame(&why, "", err);
     *ret = (JobEstimate){ .memory_bytes =
                               estimate.memory_bytes + run_profile_bytes(search.train.profile),
                           .flops = estimate.step_flops * (double)estimate.steps,
                           .steps = estimate.steps,
                           .epochs = estimate.epochs };
-    return STATUS_OK;
+    search.train.model = model;
+    return train_job_watch(&search.train, dataset, &params->timelapse, ret, err);
 }
 
 /* --- the observer --- */
@@ -112,39 +118,24 @@ static Status save_epoch(void *context, const char *path, Error *err)
 static void on_step(void *context, const SearchReport *r)
 {
     const SearchJob *job = context;
-    const MetricValue values[] = {
-        run_value("train", "loss", r->step, r->train_loss),
-        run_value("train", "accuracy", r->step, r->train_accuracy),
-        run_value("throughput", "images_per_second", r->step, r->images_per_second),
-    };
 
-    run_report(job->run, r->step, values, sizeof values / sizeof *values);
+    report_step(job->run, r->step, r->train_loss, r->train_accuracy, r->images_per_second);
     run_profile(job->run, search_profile(job->search));
 }
 
 static Status on_epoch(void *context, Search *search, const SearchEpoch *r, Error *err)
 {
-    static const char *const kinds[CELL_KINDS] = { "normal", "reduce" };
     SearchJob *job = context;
-    uint32_t every = job->params->train.checkpoint_every;
-    MetricValue values[9];
-    size_t count = 0;
-    RunCheckpoint checkpoint = { .step = r->step,
-                                 .epoch = r->epoch,
-                                 .score = r->val.images > 0 ? r->val.accuracy : (double)NAN,
-                                 .pinned = every > 0 && r->epoch % every == 0,
-                                 .values = values };
+    MetricValue values[EPOCH_SCORES + CELL_KINDS + 1];
+    size_t count = epoch_scores(r->step, &r->train, &r->val, &r->test, values);
+    RunCheckpoint checkpoint =
+        epoch_checkpoint(r->step, r->epoch, &r->val, job->params->train.checkpoint_every);
 
     (void)search;
-    values[count++] = run_value("train", "epoch_loss", r->step, r->train.loss);
-    values[count++] = run_value("train", "epoch_accuracy", r->step, r->train.accuracy);
-    score_values("val", r->step, &r->val, values, &count);
-    score_values("test", r->step, &r->test, values, &count);
-    for (int k = 0; k < CELL_KINDS; k++)
-        if (!isnan(r->entropy[k]))
-            values[count++] = run_value("search/entropy", kinds[k], r->step, r->entropy[k]);
+    entropy_values(r->step, r->entropy, values, &count);
     if (job->params->eigenvalue || job->params->early_stop)
         values[count++] = run_value("search", "eigenvalue", r->step, r->eigenvalue);
+    checkpoint.values = values;
     checkpoint.count = count;
     job->epoch = r;
     return run_checkpoint(job->run, &checkpoint, save_epoch, job, err);
@@ -153,10 +144,9 @@ static Status on_epoch(void *context, Search *search, const SearchEpoch *r, Erro
 static Status on_drain(void *context, Search *search, uint64_t step, Error *err)
 {
     SearchJob *job = context;
-    RunCheckpoint checkpoint = { .step = step, .partial = true, .score = NAN };
 
     (void)search;
-    return run_checkpoint(job->run, &checkpoint, save_partial, job, err);
+    return run_drain(job->run, step, save_partial, job, err);
 }
 
 /* What it found, as the job's result. */
@@ -220,6 +210,7 @@ static AlphasJob alphas_job(const JobSpec *spec)
                         .search = &params->search,
                         .train = &params->train,
                         .alphas = &params->alphas,
+                        .timelapse = &params->timelapse,
                         .seed = spec->seed };
 }
 

@@ -7,12 +7,14 @@ typedef struct Params {
     DataParams data;
     Choice model;
     TrainParams train;
+    TimelapseParams timelapse;
 } Params;
 
 static const Field fields[] = {
     DATA_FIELD_ROWS(Params),
     FIELD_CHOICE_ROW(Params, model, "model", model_table, "resnet18", "the network"),
     TRAIN_FIELD_ROWS(Params, train),
+    TIMELAPSE_FIELD_ROW(Params, timelapse),
 };
 
 static TrainSpec train_spec(const JobSpec *spec)
@@ -38,7 +40,7 @@ static Status train_check(Store *store, Datasets *datasets, JobSpec *spec, JobEs
     if (s != STATUS_OK)
         return s;
     train = train_spec(spec);
-    return train_job_estimate(&train, dataset, ret, err);
+    return train_job_estimate(&train, dataset, &params->timelapse, ret, err);
 }
 
 static Status train_run(JobRun *run, Error *err)

@@ -163,6 +163,11 @@ const JobKind *const *queue_kinds(Queue *queue)
     return queue->kinds;
 }
 
+uint64_t queue_timelapse_missed(const Queue *queue)
+{
+    return atomic_load(&queue->timelapse_missed);
+}
+
 uint64_t queue_memory(const Queue *queue)
 {
     return queue->memory;

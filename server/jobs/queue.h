@@ -81,3 +81,5 @@ Datasets *queue_datasets(Queue *queue);
 const JobKind *const *queue_kinds(Queue *queue);
 /* Bytes that one job may plan. */
 uint64_t queue_memory(const Queue *queue);
+/* Epochs of which a time-lapse could not be made. */
+uint64_t queue_timelapse_missed(const Queue *queue);

@@ -36,6 +36,7 @@ struct Queue {
     unsigned running;    /* guarded by lock: threads that have not ended */
     bool draining;       /* guarded by lock */
     double pace;         /* guarded by lock: FLOP/s a thread of the job that ended last; 0: none */
+    atomic_uint_fast64_t timelapse_missed; /* epochs whose maps could not be made */
 };
 
 /* The kind's check, and the memory against the limit: at submission, and again before it runs. */

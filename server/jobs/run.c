@@ -5,6 +5,7 @@
  */
 #include "server/jobs/run.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "server/codec/json.h"
 #include "server/config/log.h"
 #include "server/jobs/queue_private.h"
+#include "server/jobs/timelapse.h"
 
 double monotonic_seconds(void)
 {
@@ -135,7 +137,8 @@ Status run_begin(JobRun *run, const JobProgress *at, RunFile restore, void *cont
     slot->begun_seconds = monotonic_seconds();
     pthread_mutex_unlock(&slot->queue->lock);
     run->begun = true;
-    run->saved_step = from.step;
+    run->saved_step = from.partial ? 0 : from.step;
+    run->timelapse = timelapse_new(run);
     *ret_step = from.step;
     return STATUS_OK;
 }
@@ -196,13 +199,22 @@ Status run_checkpoint(JobRun *run, const RunCheckpoint *rc, RunFile save, void *
     s = store_checkpoint_add(run->store, &c, rc->values, rc->count, &progress, err);
     if (s != STATUS_OK)
         return s;
-    run->saved_step = rc->step;
+    if (!rc->partial)
+        run->saved_step = rc->step;
     pthread_mutex_lock(&slot->queue->lock);
     slot->progress.epoch = progress.epoch;
     for (size_t i = 0; i < rc->count; i++)
         latest_put(slot->latest, &slot->latest_count, &rc->values[i]);
     pthread_mutex_unlock(&slot->queue->lock);
+    timelapse_epoch(run->timelapse, run, &c);
     return STATUS_OK;
+}
+
+Status run_drain(JobRun *run, uint64_t step, RunFile save, void *context, Error *err)
+{
+    const RunCheckpoint checkpoint = { .step = step, .partial = true, .score = NAN };
+
+    return run_checkpoint(run, &checkpoint, save, context, err);
 }
 
 void run_result(JobRun *run, json_t *result)

@@ -12,7 +12,8 @@
 #include "server/store/checkpoints.h"
 
 typedef struct Slot Slot;
-typedef struct Profile Profile; /* core/graph/profile.h */
+typedef struct Profile Profile;     /* core/graph/profile.h */
+typedef struct Timelapse Timelapse; /* server/jobs/timelapse.h */
 
 struct JobRun {
     int64_t id;
@@ -25,9 +26,10 @@ struct JobRun {
     Slot *slot;
     const char *build;
     json_t *result;
-    char early[160]; /* why it stopped early; "": it did not */
+    Timelapse *timelapse; /* NULL: none */
+    char early[160];      /* why it stopped early; "": it did not */
     bool begun, profiled;
-    uint64_t saved_step; /* of the newest checkpoint */
+    uint64_t saved_step; /* of the newest checkpoint at an epoch's end */
 };
 
 /* A file operation of the kind: load or write a checkpoint. */
@@ -55,10 +57,13 @@ typedef struct RunCheckpoint {
     size_t count;
 } RunCheckpoint;
 
-/* `save` writes the file durably; then the row. Nothing is done where this step has its checkpoint
- * already. */
+/* `save` writes the file durably; then the row; then come the maps of the epoch's time-lapse, where
+ * the job has one. Nothing is done where this step ended an epoch and has its checkpoint already.
+ */
 CHECKED Status run_checkpoint(JobRun *run, const RunCheckpoint *checkpoint, RunFile save,
                               void *context, Error *err);
+/* The same in the middle of an epoch. */
+CHECKED Status run_drain(JobRun *run, uint64_t step, RunFile save, void *context, Error *err);
 
 /* Once the profile is complete, writes it down for GET /jobs/{id}/profile; to be called after each
  * step. Where that fails, the job goes on. `profile` may be NULL. */

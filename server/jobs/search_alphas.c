@@ -98,7 +98,7 @@ Status alphas_estimate(const AlphasJob *job, const AlphasFiles *files, const Dat
 {
     const LeaseSpec spec = lease_spec(job, files);
     Error why = { 0 };
-    Status s = lease_job_estimate(&spec, dataset, ret, &why);
+    Status s = lease_job_estimate(&spec, dataset, job->timelapse, ret, &why);
 
     for (uint32_t i = 0; i < why.details; i++)
         (void)error_add(err, why.status, own_pointer(why.detail[i].pointer), "%s",

@@ -29,6 +29,7 @@ typedef struct AlphasJob {
     const SearchParams *search;
     const TrainParams *train;
     AlphasParams *alphas;
+    const TimelapseParams *timelapse;
     uint64_t seed;
 } AlphasJob;
 

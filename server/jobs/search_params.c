@@ -4,6 +4,7 @@
  */
 #include "server/jobs/search_params.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,16 @@ Status search_params_blame(const Error *from, const char *prefix, Error *into)
         (void)error_add(into, from->status, pointer, "%s", from->detail[i].message);
     }
     return from->status;
+}
+
+void entropy_values(uint64_t step, const double entropy[CELL_KINDS], MetricValue *values,
+                    size_t *count)
+{
+    static const char *const kinds[CELL_KINDS] = { "normal", "reduce" };
+
+    for (int k = 0; k < CELL_KINDS; k++)
+        if (!isnan(entropy[k]))
+            values[(*count)++] = run_value("search/entropy", kinds[k], step, entropy[k]);
 }
 
 Status run_genotype(JobRun *run, uint32_t epoch, const Genotype *genotype, int64_t *ret_id,

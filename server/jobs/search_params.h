@@ -52,6 +52,9 @@ void search_params_spec(const SearchParams *params, SearchSpec *ret);
  * "/space". Adds what `from` says to `into` below `prefix`; answers its status. */
 Status search_params_blame(const Error *from, const char *prefix, Error *into);
 
+/* Appends search/entropy/normal and /reduce of an epoch's end, those that are not NaN. */
+void entropy_values(uint64_t step, const double entropy[CELL_KINDS], MetricValue *values,
+                    size_t *count);
 /* The genotype of a job's epoch, into the store; `ret_id` may be NULL. */
 CHECKED Status run_genotype(JobRun *run, uint32_t epoch, const Genotype *genotype, int64_t *ret_id,
                             Error *err);

@@ -26,7 +26,7 @@ static Status find_dataset(const SheetRequest *r, Datasets *datasets, const Data
 static Status draw(const SheetRequest *r, const Loader *loader, Bytes *ret, Error *err)
 {
     uint32_t items[SHEET_IMAGES_MAX];
-    Sheet sheet = { 0 };
+    Canvas sheet = { 0 };
     BatchSpec batch = { .split = SPLIT_TRAIN,
                         .items = items,
                         .count = r->images,
@@ -45,7 +45,7 @@ static Status draw(const SheetRequest *r, const Loader *loader, Bytes *ret, Erro
     s = sheet_draw(loader, &batch, &r->spec, &sheet, err);
     if (s == STATUS_OK)
         s = png_encode_rgb(sheet.pixels, sheet.height, sheet.width, ret, err);
-    sheet_clear(&sheet);
+    canvas_clear(&sheet);
     return s;
 }
 

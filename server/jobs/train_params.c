@@ -45,8 +45,41 @@ TrainSpec train_params_spec(const TrainParams *p)
     return t;
 }
 
-Status train_job_estimate(const TrainSpec *spec, const Dataset *dataset, JobEstimate *ret,
-                          Error *err)
+/* The channels of what the network sees, and how many test images there are. */
+static Status look_at(const TrainSpec *spec, const Dataset *dataset, uint32_t *ret_channels,
+                      uint64_t *ret_test_images, Error *err)
+{
+    Loader loader = { 0 };
+    Composer composer = { 0 };
+    Status s = loader_init(&loader, dataset, &spec->data, err);
+
+    if (s == STATUS_OK && spec->compose != NULL)
+        s = composer_init(&composer, &loader, spec->compose, err);
+    if (s == STATUS_OK) {
+        *ret_channels = spec->compose != NULL ? composer.channels : dataset->channels;
+        *ret_test_images = loader.images[SPLIT_TEST];
+    }
+    composer_clear(&composer);
+    loader_clear(&loader);
+    return s;
+}
+
+Status train_job_watch(const TrainSpec *spec, const Dataset *dataset,
+                       const TimelapseParams *timelapse, JobEstimate *ret, Error *err)
+{
+    TimelapseNetwork network = { .model = &spec->model,
+                                 .input = { dataset->height, dataset->width, dataset->channels,
+                                            dataset->classes } };
+    uint64_t images = 0;
+    Status s = timelapse->images == 0
+                   ? STATUS_OK
+                   : look_at(spec, dataset, &network.input.channels, &images, err);
+
+    return s == STATUS_OK ? timelapse_check(timelapse, images, &network, 1, ret, err) : s;
+}
+
+Status train_job_estimate(const TrainSpec *spec, const Dataset *dataset,
+                          const TimelapseParams *timelapse, JobEstimate *ret, Error *err)
 {
     TrainEstimate estimate;
     Status s = trainer_estimate(spec, dataset, &estimate, err);
@@ -57,7 +90,7 @@ Status train_job_estimate(const TrainSpec *spec, const Dataset *dataset, JobEsti
                           .flops = estimate.step_flops * (double)estimate.steps,
                           .steps = estimate.steps,
                           .epochs = (uint32_t)ceil(spec->epochs) };
-    return STATUS_OK;
+    return train_job_watch(spec, dataset, timelapse, ret, err);
 }
 
 void score_values(const char *prefix, uint64_t step, const Score *score, MetricValue *values,
@@ -67,6 +100,37 @@ void score_values(const char *prefix, uint64_t step, const Score *score, MetricV
         return;
     values[(*count)++] = run_value(prefix, "loss", step, score->loss);
     values[(*count)++] = run_value(prefix, "accuracy", step, score->accuracy);
+}
+
+void report_step(JobRun *run, uint64_t step, double loss, double accuracy, double images_per_second)
+{
+    const MetricValue values[] = {
+        run_value("train", "loss", step, loss),
+        run_value("train", "accuracy", step, accuracy),
+        run_value("throughput", "images_per_second", step, images_per_second),
+    };
+
+    run_report(run, step, values, sizeof values / sizeof *values);
+}
+
+size_t epoch_scores(uint64_t step, const Score *train, const Score *val, const Score *test,
+                    MetricValue values[EPOCH_SCORES])
+{
+    size_t count = 0;
+
+    values[count++] = run_value("train", "epoch_loss", step, train->loss);
+    values[count++] = run_value("train", "epoch_accuracy", step, train->accuracy);
+    score_values("val", step, val, values, &count);
+    score_values("test", step, test, values, &count);
+    return count;
+}
+
+RunCheckpoint epoch_checkpoint(uint64_t step, uint32_t epoch, const Score *val, uint32_t every)
+{
+    return (RunCheckpoint){ .step = step,
+                            .epoch = epoch,
+                            .score = val->images > 0 ? val->accuracy : (double)NAN,
+                            .pinned = every > 0 && epoch % every == 0 };
 }
 
 /* --- the observer --- */
@@ -84,34 +148,21 @@ static Status save(void *context, const char *path, Error *err)
 static void on_step(void *context, const StepReport *r)
 {
     const TrainJob *job = context;
-    const MetricValue values[] = {
-        run_value("train", "loss", r->step, r->loss),
-        run_value("train", "accuracy", r->step, r->accuracy),
-        run_value("throughput", "images_per_second", r->step, r->images_per_second),
-    };
 
-    run_report(job->run, r->step, values, sizeof values / sizeof *values);
+    report_step(job->run, r->step, r->loss, r->accuracy, r->images_per_second);
     run_profile(job->run, trainer_profile(job->trainer));
 }
 
 static Status on_epoch(void *context, Trainer *trainer, const EpochReport *r, Error *err)
 {
     const TrainJob *job = context;
-    uint32_t every = job->checkpoint_every;
-    MetricValue values[10];
-    size_t count = 0;
-    RunCheckpoint checkpoint = { .step = r->step,
-                                 .epoch = r->epoch,
-                                 .score = r->val.images > 0 ? r->val.accuracy : (double)NAN,
-                                 .pinned = every > 0 && r->epoch % every == 0,
-                                 .values = values };
+    MetricValue values[EPOCH_SCORES + 4];
+    size_t count = epoch_scores(r->step, &r->train, &r->val, &r->test, values);
+    RunCheckpoint checkpoint = epoch_checkpoint(r->step, r->epoch, &r->val, job->checkpoint_every);
 
-    values[count++] = run_value("train", "epoch_loss", r->step, r->train.loss);
-    values[count++] = run_value("train", "epoch_accuracy", r->step, r->train.accuracy);
-    score_values("val", r->step, &r->val, values, &count);
-    score_values("test", r->step, &r->test, values, &count);
     score_values("audience/val/raw", r->step, &r->raw, values, &count);
     score_values("audience/val/reweighted", r->step, &r->reweighted, values, &count);
+    checkpoint.values = values;
     checkpoint.count = count;
     return run_checkpoint(job->run, &checkpoint, save, trainer, err);
 }
@@ -119,9 +170,8 @@ static Status on_epoch(void *context, Trainer *trainer, const EpochReport *r, Er
 static Status on_drain(void *context, Trainer *trainer, uint64_t step, Error *err)
 {
     const TrainJob *job = context;
-    RunCheckpoint checkpoint = { .step = step, .partial = true, .score = NAN };
 
-    return run_checkpoint(job->run, &checkpoint, save, trainer, err);
+    return run_drain(job->run, step, save, trainer, err);
 }
 
 Status train_job_run(TrainJob *job, Error *err)

@@ -9,6 +9,7 @@
 #include "core/train/schedule.h"
 #include "core/train/trainer.h"
 #include "server/jobs/run.h"
+#include "server/jobs/timelapse_params.h"
 
 typedef struct TrainParams {
     Choice optimizer, schedule;
@@ -66,9 +67,12 @@ typedef struct TrainJob {
     Trainer *trainer;
 } TrainJob;
 
-/* What a job that trains will need. */
-CHECKED Status train_job_estimate(const TrainSpec *spec, const Dataset *dataset, JobEstimate *ret,
-                                  Error *err);
+/* What a job that trains will need, its time-lapse included (which is checked). */
+CHECKED Status train_job_estimate(const TrainSpec *spec, const Dataset *dataset,
+                                  const TimelapseParams *timelapse, JobEstimate *ret, Error *err);
+/* The time-lapse of a network that is trained so, alone: timelapse_check(). */
+CHECKED Status train_job_watch(const TrainSpec *spec, const Dataset *dataset,
+                               const TimelapseParams *timelapse, JobEstimate *ret, Error *err);
 /*
  * Plans, begins (goes on from the newest checkpoint), trains, reports. Metrics, key at step:
  * train/loss and train/accuracy of each batch, throughput/images_per_second; at each epoch's end
@@ -79,6 +83,19 @@ CHECKED Status train_job_estimate(const TrainSpec *spec, const Dataset *dataset,
  */
 CHECKED Status train_job_run(TrainJob *job, Error *err);
 
+/* --- what every kind that trains reports --- */
+
 /* Appends prefix/loss and prefix/accuracy of a score, unless it has no images. */
 void score_values(const char *prefix, uint64_t step, const Score *score, MetricValue *values,
                   size_t *count);
+/* Of a step: train/loss and train/accuracy of its batch, throughput/images_per_second. */
+void report_step(JobRun *run, uint64_t step, double loss, double accuracy,
+                 double images_per_second);
+/* Of an epoch: train/epoch_loss and train/epoch_accuracy, val/ and test/ of what has images.
+ * Answers how many they are. */
+enum { EPOCH_SCORES = 6 };
+size_t epoch_scores(uint64_t step, const Score *train, const Score *val, const Score *test,
+                    MetricValue values[EPOCH_SCORES]);
+/* An epoch's, without values: "best" goes by the accuracy on validation images, and every so many
+ * epochs' (0: none) is kept. */
+RunCheckpoint epoch_checkpoint(uint64_t step, uint32_t epoch, const Score *val, uint32_t every);

@@ -17,6 +17,7 @@
 #include "server/config/log.h"
 #include "server/jobs/queue_private.h"
 #include "server/jobs/run.h"
+#include "server/jobs/timelapse.h"
 
 enum { WORKER_NICE = 10, RETRY_SECONDS = 1, TRIES = 8, LOOK_MS = 200 };
 
@@ -88,6 +89,8 @@ static Status run_kind(Slot *slot, const Job *job, JobRun *run, Error *err)
     }
     if (s == STATUS_OK)
         note_pace(slot, &estimate, spec->threads.value);
+    timelapse_free(run->timelapse);
+    run->timelapse = NULL;
     pool_free(run->pool);
     run->pool = NULL;
     run->spec = NULL;

@@ -10,6 +10,8 @@
 #include "server/store/sql.h"
 #include "server/store/store_private.h"
 
+#define ARTEFACT_COLUMNS "name, path, sha256, bytes, created_ms"
+
 char *store_artefact_file(const Store *store, const Artefact *artefact)
 {
     return folder_join(store_directory(store), artefact->path);
@@ -68,14 +70,23 @@ typedef struct FindContext {
     Artefact *ret;
 } FindContext;
 
+static void read_artefact(sqlite3_stmt *stmt, int64_t job, Artefact *ret)
+{
+    *ret = (Artefact){ .job = job,
+                       .bytes = (uint64_t)sqlite3_column_int64(stmt, 3),
+                       .created_ms = sqlite3_column_int64(stmt, 4) };
+    snprintf(ret->name, sizeof ret->name, "%s", (const char *)sqlite3_column_text(stmt, 0));
+    snprintf(ret->path, sizeof ret->path, "%s", (const char *)sqlite3_column_text(stmt, 1));
+    snprintf(ret->sha256, sizeof ret->sha256, "%s", (const char *)sqlite3_column_text(stmt, 2));
+}
+
 static Status find_body(sqlite3 *db, void *context, Error *err)
 {
     FindContext *ctx = context;
-    Artefact a = { .job = ctx->job };
     sqlite3_stmt *stmt;
     int row = 0;
     Status s = sql_prepare(db, &stmt, err,
-                           "SELECT path, sha256, bytes, created_ms FROM artefacts "
+                           "SELECT " ARTEFACT_COLUMNS " FROM artefacts "
                            "WHERE job = ?1 AND name = ?2",
                            "is", ctx->job, ctx->name);
 
@@ -83,12 +94,7 @@ static Status find_body(sqlite3 *db, void *context, Error *err)
         return s;
     s = sql_step(stmt, &row, err);
     if (s == STATUS_OK && row) {
-        snprintf(a.name, sizeof a.name, "%s", ctx->name);
-        snprintf(a.path, sizeof a.path, "%s", (const char *)sqlite3_column_text(stmt, 0));
-        snprintf(a.sha256, sizeof a.sha256, "%s", (const char *)sqlite3_column_text(stmt, 1));
-        a.bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
-        a.created_ms = sqlite3_column_int64(stmt, 3);
-        *ctx->ret = a;
+        read_artefact(stmt, ctx->job, ctx->ret);
     } else if (s == STATUS_OK) {
         s = error_set(err, STATUS_NOT_FOUND, "job %lld has no artefact \"%s\"", (long long)ctx->job,
                       ctx->name);
@@ -102,6 +108,43 @@ Status store_artefact_find(Store *store, int64_t job, const char *name, Artefact
     FindContext ctx = { job, name, ret };
 
     return store_read(store, find_body, &ctx, err);
+}
+
+typedef struct ListContext {
+    int64_t job;
+    const char *prefix;
+    Artefact *items;
+    size_t max, count;
+} ListContext;
+
+static Status list_body(sqlite3 *db, void *context, Error *err)
+{
+    ListContext *ctx = context;
+    sqlite3_stmt *stmt;
+    int row = 1;
+    Status s = sql_prepare(db, &stmt, err,
+                           "SELECT " ARTEFACT_COLUMNS " FROM artefacts "
+                           "WHERE job = ?1 AND name GLOB ?2 || '[0-9]*' "
+                           "ORDER BY length(name), name LIMIT ?3",
+                           "isi", ctx->job, ctx->prefix, (int64_t)ctx->max);
+
+    if (s != STATUS_OK)
+        return s;
+    while ((s = sql_step(stmt, &row, err)) == STATUS_OK && row && ctx->count < ctx->max)
+        read_artefact(stmt, ctx->job, &ctx->items[ctx->count++]);
+    sqlite3_finalize(stmt);
+    return s;
+}
+
+Status store_artefact_list(Store *store, int64_t job, const char *prefix, Artefact *ret, size_t max,
+                           size_t *ret_count, Error *err)
+{
+    ListContext ctx = { job, prefix, ret, max, 0 };
+    Status s = store_read(store, list_body, &ctx, err);
+
+    if (s == STATUS_OK)
+        *ret_count = ctx.count;
+    return s;
 }
 
 Status store_artefact_verify(Store *store, const Artefact *artefact, Error *err)

@@ -26,6 +26,9 @@ CHECKED Status store_artefact_add(Store *store, Artefact *artefact, Error *err);
 /* Reads. STATUS_NOT_FOUND says which is missing. */
 CHECKED Status store_artefact_find(Store *store, int64_t job, const char *name, Artefact *ret,
                                    Error *err);
+/* Reads: those whose name is `prefix` and a number, by that number; at most `max`. */
+CHECKED Status store_artefact_list(Store *store, int64_t job, const char *prefix, Artefact *ret,
+                                   size_t max, size_t *ret_count, Error *err);
 /* Reads the file: STATUS_CORRUPT where its digest is not the row's, STATUS_NOT_FOUND where it is
  * gone. */
 CHECKED Status store_artefact_verify(Store *store, const Artefact *artefact, Error *err);

@@ -214,10 +214,10 @@ static Status list_body(sqlite3 *db, void *context, Error *err)
     states_sql(filter->states, states, sizeof states);
     snprintf(sql, sizeof sql,
              "SELECT " JOB_COLUMNS " FROM jobs WHERE (?1 = 0 OR id < ?1) AND (?2 IS NULL OR kind = "
-             "?2)%s ORDER BY id DESC LIMIT ?3",
-             states);
-    s = sql_prepare(db, &stmt, err, sql, "isi", filter->before, filter->kind,
-                    (int64_t)filter->limit + 1);
+             "?2)%s%s ORDER BY id DESC LIMIT ?3",
+             states, filter->sweep != 0 ? " AND sweep = ?4" : " AND ?4 = 0");
+    s = sql_prepare(db, &stmt, err, sql, "isii", filter->before, filter->kind,
+                    (int64_t)filter->limit + 1, filter->sweep);
     if (s != STATUS_OK)
         return s;
     while ((s = sql_step(stmt, &row, err)) == STATUS_OK && row) {

@@ -97,6 +97,7 @@ CHECKED Status store_job_get(Store *store, int64_t id, Job *ret, Error *err);
 typedef struct JobFilter {
     uint32_t states;  /* bit 1 << JobState; 0: any */
     const char *kind; /* NULL: any */
+    int64_t sweep;    /* 0: any job, of a sweep or not */
     int64_t before;   /* only ids below; 0: from the newest */
     uint32_t limit;   /* 1..JOB_LIST_MAX */
 } JobFilter;

@@ -14,7 +14,7 @@
  * STATUS_NO_MEMORY besides what is named.
  *
  * One header a table: jobs.h, metrics.h, checkpoints.h, artefacts.h, genotypes.h, sweeps.h,
- * answers.h.
+ * explanations.h, answers.h.
  */
 #pragma once
 
