@@ -337,6 +337,8 @@ static void bad_addresses_and_queries_are_named(void **state)
         { "/api/v1/jobs?limit=many", 422, "/limit" },
         { "/api/v1/jobs?state=asleep", 422, "/state" },
         { "/api/v1/jobs?cursor=x", 422, "/cursor" },
+        { "/api/v1/jobs?sweep=0", 422, "/sweep" },
+        { "/api/v1/jobs?sweep=all", 422, "/sweep" },
         { "/api/v1/jobs?colour=red", 422, "/colour" },
         { "/api/v1/jobs/1/metrics?max_points=1", 422, "/max_points" },
         { "/api/v1/jobs/1/checkpoints/latest", 404, NULL },

@@ -246,6 +246,32 @@ static void sweeps_are_listed_newest_first(void **state)
     reply_end(&r);
 }
 
+static void the_jobs_of_a_sweep_are_listed(void **state)
+{
+    ApiRig *rig = *state;
+    int64_t id = sweep_of(rig, "{" BASE "}");
+    char target[80];
+    Reply r;
+
+    (void)sweep_of(rig, "{" BASE "}");
+    snprintf(target, sizeof target, "/api/v1/jobs?limit=2&sweep=%lld", (long long)id);
+    r = api_rig_get(rig, target);
+    assert_int_equal(json_array_size(reply_at(&r, "/items")), 2);
+    assert_int_equal(json_integer_value(reply_at(&r, "/items/0/id")), 3);
+    assert_int_equal(json_integer_value(reply_at(&r, "/items/0/sweep")), id);
+    assert_non_null(strstr(reply_header(&r, "Link"), "&sweep=1"));
+    snprintf(target, sizeof target, "/api/v1/jobs?sweep=%lld&cursor=%s", (long long)id,
+             reply_text(&r, "/next"));
+    reply_end(&r);
+    r = api_rig_get(rig, target);
+    assert_int_equal(json_array_size(reply_at(&r, "/items")), 1);
+    assert_true(json_is_null(reply_at(&r, "/next")));
+    reply_end(&r);
+    r = api_rig_get(rig, "/api/v1/jobs?sweep=77");
+    assert_int_equal(json_array_size(reply_at(&r, "/items")), 0);
+    reply_end(&r);
+}
+
 /* ---- cancelling ---- */
 
 static void cancelling_a_sweep_cancels_its_cells_and_no_others(void **state)
@@ -624,6 +650,7 @@ int main(void)
         with_rig(values_have_a_mean_and_a_deviation_and_a_failed_cell_stops_nothing),
         with_rig(at_best_is_the_value_at_the_best_checkpoint),
         with_rig(sweeps_are_listed_newest_first),
+        with_rig(the_jobs_of_a_sweep_are_listed),
         with_rig(cancelling_a_sweep_cancels_its_cells_and_no_others),
         with_rig(one_bad_cell_queues_none_and_is_named_where_it_was_said),
         with_rig(a_bad_sweep_is_a_problem_that_names_the_field),

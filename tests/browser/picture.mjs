@@ -1,8 +1,8 @@
-// A picture of a page for the README: a PNG with a palette of 256 colours, far smaller than what the browser writes.
+// A picture of a page for the README: a PNG with a palette of 192 colours, far smaller than what the browser writes.
 import { writeFile } from 'node:fs/promises';
 import { deflateSync } from 'node:zlib';
 
-const COLOURS = 256;
+const COLOURS = 192;
 
 export async function savePicture(page, path) {
   const shot = (await page.screenshot({ fullPage: true })).toString('base64');
@@ -33,7 +33,10 @@ function palette(counts) {
   const all = [...counts.entries()].map(([key, count]) => ({ rgb: [key >> 16, (key >> 8) & 255, key & 255], count, key }))
     .sort((a, b) => b.count - a.count);
   const boxes = [...all.slice(0, FLAT).map((colour) => [colour]), all.slice(FLAT)].filter((box) => box.length > 0);
-  const range = (box, c) => Math.max(...box.map(({ rgb }) => rgb[c])) - Math.min(...box.map(({ rgb }) => rgb[c]));
+  const range = (box, c) => {
+    const [low, high] = box.reduce(([min, max], { rgb }) => [Math.min(min, rgb[c]), Math.max(max, rgb[c])], [255, 0]);
+    return high - low;
+  };
   const ranges = boxes.map((box) => [0, 1, 2].map((c) => range(box, c)));
 
   while (boxes.length < COLOURS) {

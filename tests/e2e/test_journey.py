@@ -221,7 +221,7 @@ class Journey(harness.Case):
         self.assertEqual(self.server.get('/readyz').status, 200)
         self.assertEqual(self.server.get('system').json()['limits']['json_depth'], 64)
         self.assertEqual({kind['name'] for kind in self.server.get('kinds').json()['items']},
-                         {'train', 'evaluate', 'search', 'derive', 'evalarch', 'explain', 'audience', 'lease'})
+                         {'train', 'evaluate', 'search', 'derive', 'evalarch', 'explain', 'audience', 'lease', 'quality', 'robustness'})
         self.assertTrue(self.server.get('openapi.json').json()['openapi'].startswith('3.1'))
         metrics = self.server.get('/metrics')
         self.assertEqual(metrics.headers.get_content_type(), 'text/plain')

@@ -8,7 +8,7 @@ import struct
 import harness
 from harness import train_job
 
-DATA = dict(dataset='shapes', train_images=128, test_images=32)
+DATA = dict(dataset='shapes', train_images=64, test_images=16)
 TINY = dict(channels=8, cells=5, space='s3_se_eca', batch_size=16)
 AUGMENT = [{'name': 'crop', 'padding': 4}, {'name': 'flip'}]
 
@@ -21,7 +21,7 @@ def lease_job(mode, threads=1, audience=None, **params):
     return {'kind': 'lease', 'seed': 1, 'threads': threads, 'params': {
         **DATA, 'mode': mode, 'rounds': 2, 'epochs': 3, 'explanation': {'steps': 2},
         'explainer': {**TINY, 'epochs': 2, 'augment': AUGMENT, 'optimizer': {'name': 'sgd', 'lr': 0.05}},
-        'audience': {'model': audience or {'name': 'resnet18', 'width': 8, 'attention': 'se'}, 'batch_size': 16, 'epochs': 2,
+        'audience': {'model': audience or {'name': 'resnet18', 'width': 4, 'attention': 'se'}, 'batch_size': 16, 'epochs': 2,
                      'augment': AUGMENT, 'optimizer': {'name': 'sgd', 'lr': 0.05}}, **params}}
 
 
@@ -62,7 +62,7 @@ class Lease(harness.Case):
         server, search = self.same_bits(search_job, lambda server, job_id: server.checkpoint(job_id).sha256())
         done = server.job(search)
         epochs = done['progress']['epochs']
-        self.assertEqual(done['params']['val_images'], 64, 'half')
+        self.assertEqual(done['params']['val_images'], 32, 'half')
         self.assertGreater(done['latest']['search/entropy/normal'], 0)
         for epoch in range(1, epochs + 1):
             alphas = server.get(f'jobs/{search}/alphas?epoch={epoch}')
@@ -78,7 +78,7 @@ class Lease(harness.Case):
         self.assertTrue(text.startswith('Genotype(normal=['), text)
 
         evalarch = server.finish(server.submit({'kind': 'evalarch', 'params': {
-            **DATA, 'val_images': 32, 'genotype': genotype, 'channels': 8, 'cells': 5, 'epochs': 1, 'batch_size': 16}}), seconds=120)
+            **DATA, 'val_images': 16, 'genotype': genotype, 'channels': 8, 'cells': 5, 'epochs': 1, 'batch_size': 16}}), seconds=120)
         self.assertEqual(evalarch['result']['genotype'], genotype)
         self.assertEqual(evalarch['result']['accuracy'], evalarch['latest']['test/accuracy'])
         scored = server.get(f'genotypes/{genotype}').json()
@@ -161,14 +161,14 @@ class Lease(harness.Case):
     def test_given_explainer(self):
         """lease from a given explainer checkpoint: its split is inherited, its weights are where it starts"""
         server = self.daemon()
-        trained = server.submit(train_job(train_images=128, val_images=64, epochs=1, model={
+        trained = server.submit(train_job(train_images=64, test_images=16, val_images=32, epochs=1, model={
             'name': 'supernet', 'space': 's3', 'channels': 8, 'cells': 5, 'partial': 4}))
         server.finish(trained)
         job = lease_job('staged', audience={'name': 'shake_shake', 'width': 4}, rounds=1)
         job['params']['explainer'] = {'checkpoint': {'job': trained}, 'batch_size': 16, 'epochs': 1}
         done = server.finish(server.submit(job), seconds=120)
         self.assertEqual(done['params']['split_seed'], 1)
-        self.assertEqual(done['params']['val_images'], 64)
+        self.assertEqual(done['params']['val_images'], 32)
         self.assertIn('genotype', done['result'])
 
 

@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """`leased run JOB.json`: submits, follows, and exits as the job did."""
 import json
+import os
+import socket
+import subprocess
 import threading
+import time
 
 import harness
 from harness import train_job
@@ -75,6 +79,38 @@ class Run(harness.Case):
         self.assertEqual(server.post('jobs/1/cancel').status, 202)
         follower.join()
         self.assertEqual(done[0][0], 3, done)
+
+    def test_fault_13_no_terminal_is_needed(self):
+        """daemon and client without a terminal, and without standard input, output and error: a search runs to its end"""
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            address = '127.0.0.1:%d' % free.getsockname()[1]
+        environment = {**harness.ENVIRONMENT, 'LEASED_URL': f'http://{address}'}
+        job = {'kind': 'search', 'params': {'dataset': 'shapes', 'train_images': 32, 'test_images': 8, 'channels': 4, 'cells': 3,
+                                            'batch_size': 8, 'epochs': 1}}
+
+        def start(*arguments):
+            process = subprocess.Popen([harness.BINARY, *arguments], start_new_session=True, env=environment,
+                                       preexec_fn=lambda: [os.close(number) for number in range(3)])
+            self.addCleanup(lambda: process.poll() is None and (process.kill(), process.wait()))
+            return process
+
+        server = harness.Daemon(self.path('data'))
+        server.url = f'http://{address}'
+        server.process = start('serve', '--listen', address, '--data-dir', server.data_dir)
+        deadline = time.monotonic() + harness.WAIT_S
+        while True:
+            try:
+                if server.get('/readyz').status == 200:
+                    break
+            except OSError:
+                pass
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(harness.POLL_S)
+        self.assertEqual(start('run', self.file(job)).wait(harness.WAIT_S), 0)
+        self.assertEqual(server.job(1)['state'], 'succeeded')
+        server.process.terminate()
+        self.assertEqual(server.process.wait(10), 0)
 
 
 if __name__ == '__main__':

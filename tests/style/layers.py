@@ -21,6 +21,7 @@ USES = {
     'core/train': f'{COMPUTE} core/data',
     'core/search': f'{COMPUTE} core/data core/train',
     'core/explain': f'{COMPUTE} core/data',
+    'core/quality': f'{COMPUTE} core/data core/explain',
     'core/lease': 'core/*',
     'server/config': 'core/base',
     'server/store': 'core/base',

@@ -130,6 +130,41 @@ static inline Reports *reports(void)
     return r;
 }
 
+/* A lease with everything about it. */
+typedef struct Job {
+    LeaseSpec *spec;
+    Pool *pool;
+    Reports *r;
+    Lease *lease;
+} Job;
+
+/* Takes `spec` over. */
+static inline Job job_of(LeaseSpec *spec)
+{
+    Job job = { .spec = spec, .pool = pool_of(1), .r = reports() };
+
+    job.lease = lease_of(spec, job.pool);
+    return job;
+}
+
+/* The same, run to its end. */
+static inline Job job_run(LeaseSpec *spec)
+{
+    Job job = job_of(spec);
+
+    run_well(job.lease, job.r);
+    return job;
+}
+
+static inline void job_end(Job *job)
+{
+    lease_free(job->lease);
+    pool_free(job->pool);
+    free(job->spec);
+    free(job->r);
+    *job = (Job){ 0 };
+}
+
 /* ---- What moves ---- */
 
 enum {
@@ -141,19 +176,24 @@ enum {
     PARTS = 5
 };
 
-/* FNV-1a over the bits of all weights of a role. */
-static inline uint64_t digest(const Network *n, WeightRole role)
+/* FNV-1a over the bits of all numbers of a role, which lie as the weights of `n` do. */
+static inline uint64_t digest_of(const Network *n, const real *numbers, WeightRole role)
 {
     uint64_t hash = 14695981039346656037u;
 
     for (uint32_t i = 0; i < n->graph.weights; i++) {
         const GraphWeight *w = &n->graph.weight[i];
-        const uint8_t *bytes = (const uint8_t *)(n->weights + w->offset);
+        const uint8_t *bytes = (const uint8_t *)(numbers + w->offset);
 
-        for (size_t k = 0; w->spec.role == role && k < w->count * sizeof *n->weights; k++)
+        for (size_t k = 0; w->spec.role == role && k < w->count * sizeof *numbers; k++)
             hash = (hash ^ bytes[k]) * 1099511628211u;
     }
     return hash;
+}
+
+static inline uint64_t digest(const Network *n, WeightRole role)
+{
+    return digest_of(n, n->weights, role);
 }
 
 static uint64_t digests[PARTS];

@@ -61,6 +61,8 @@ typedef struct Outer {
     Tags tags;
     Group group[3];
     uint32_t groups;
+    double sizes[3], years[2];
+    uint32_t size_count, year_count;
 } Outer;
 
 static const Field inner_fields[] = {
@@ -85,6 +87,8 @@ static const Field fields[] = {
     FIELD_CHECKPOINT_ROW(Outer, checkpoint, "checkpoint", FIELD_NULLABLE, ""),
     FIELD_TAGS_ROW(Outer, tags, "tags", ""),
     FIELD_LIST_ROW(Outer, group, groups, "groups", group_fields, ""),
+    FIELD_NUMBERS_ROW(Outer, sizes, size_count, "sizes", PARAM_REAL, 0, 10, ""),
+    FIELD_NUMBERS_ROW(Outer, years, year_count, "years", PARAM_INT, 1, 3000, ""),
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
@@ -132,6 +136,7 @@ static void what_is_absent_gets_its_default(void **state)
     assert_int_equal(out.checkpoint.job, 0);
     assert_int_equal(out.tags.count, 0);
     assert_int_equal(out.groups, 0);
+    assert_int_equal(out.size_count + out.year_count, 0);
     assert_int_equal(parse("{\"dataset\":\"d\",\"choice\":{\"name\":\"grow\"},\"list\":[{\"name\":"
                            "\"note\"}],\"groups\":[{\"match\":\"a\"}]}",
                            &out, NULL),
@@ -154,7 +159,7 @@ static void everything_given_comes_back_as_json(void **state)
         "\"checkpoint\":{\"job\":7,\"epoch\":\"best\"},\"tags\":[\"a\",\"b\"],"
         "\"groups\":[{\"match\":\"*.bias\",\"scale\":64.0,\"epochs\":3},{\"match\":\"fc\","
         "\"scale\":0.5,"
-        "\"epochs\":null}]}";
+        "\"epochs\":null}],\"sizes\":[0.5,10.0],\"years\":[1999]}";
     json_t *written, *sent = json_loads(text, 0, NULL);
     Outer out;
 
@@ -219,6 +224,11 @@ static void each_bad_field_is_named(void **state)
     refuses("{\"dataset\":\"d\",\"checkpoint\":{\"job\":1,\"epoch\":\"worst\"}}",
             "/checkpoint/epoch", "latest");
     refuses("{\"dataset\":\"d\",\"tags\":[\"a\",3]}", "/tags/1", "string");
+    refuses("{\"dataset\":\"d\",\"sizes\":0.5}", "/sizes", "list");
+    refuses("{\"dataset\":\"d\",\"sizes\":[1,-0.5]}", "/sizes/1", "from 0 to 10");
+    refuses("{\"dataset\":\"d\",\"sizes\":[\"1\"]}", "/sizes/0", "number");
+    refuses("{\"dataset\":\"d\",\"sizes\":[1,2,3,4]}", "/sizes", "at most 3");
+    refuses("{\"dataset\":\"d\",\"years\":[0.5]}", "/years/0", "integer");
 }
 
 static Status parse_note(size_t length, Outer *ret)

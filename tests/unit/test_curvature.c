@@ -337,10 +337,10 @@ int main(void)
         cmocka_unit_test(a_matrix_of_zeros_has_the_eigenvalue_zero),
         cmocka_unit_test(a_product_that_fails_ends_it),
         cmocka_unit_test(the_measured_eigenvalue_is_that_of_the_hessian),
-        cmocka_unit_test(a_measurement_repeats_itself_and_moves_nothing),
-        cmocka_unit_test(what_is_not_finite_is_no_reading),
-        cmocka_unit_test(a_search_stops_where_the_eigenvalue_has_grown_by_a_third),
-        cmocka_unit_test(a_search_that_stopped_early_has_nothing_left_to_do),
+        ALONE(a_measurement_repeats_itself_and_moves_nothing),
+        ALONE(what_is_not_finite_is_no_reading),
+        ALONE(a_search_stops_where_the_eigenvalue_has_grown_by_a_third),
+        ALONE(a_search_that_stopped_early_has_nothing_left_to_do),
         cmocka_unit_test(a_measurement_can_be_stopped),
     };
 

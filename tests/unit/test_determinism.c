@@ -109,16 +109,18 @@ static void train_row(size_t row, const Scratch *scratch, Log *one, Log *three)
     *one = *three = (Log){ 0 };
     run_to_end(&spec, 1, NULL, scratch_path(scratch, "one"), one);
     run_to_end(&spec, 3, NULL, scratch_path(scratch, "three"), three);
-    train_in_two_parts(&spec, scratch);
     assert_int_equal(one->steps, STEPS);
     if (!equal_files(scratch_path(scratch, "one"), scratch_path(scratch, "three")))
         fail_msg("row %zu, %s: three threads train otherwise than one", row, rows[row].model);
-    if (!equal_files(scratch_path(scratch, "one"), scratch_path(scratch, "parts")))
-        fail_msg("row %zu, %s: in two parts it trains otherwise", row, rows[row].model);
     for (unsigned i = 0; i < one->epochs; i++) {
         same_score(&one->epoch[i].val, &three->epoch[i].val);
         same_score(&one->epoch[i].test, &three->epoch[i].test);
     }
+    if (RACES_ARE_SOUGHT) /* there are none to be found in doing the same again */
+        return;
+    train_in_two_parts(&spec, scratch);
+    if (!equal_files(scratch_path(scratch, "one"), scratch_path(scratch, "parts")))
+        fail_msg("row %zu, %s: in two parts it trains otherwise", row, rows[row].model);
 }
 
 static void every_model_trains_to_the_same_bits(void **state)
@@ -193,8 +195,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_model_has_a_row),
         cmocka_unit_test(every_model_trains_to_the_same_bits),
-        cmocka_unit_test(another_seed_is_another_run),
-        cmocka_unit_test(training_moves_what_is_trained_and_nothing_else),
+        ALONE(another_seed_is_another_run),
+        ALONE(training_moves_what_is_trained_and_nothing_else),
     };
 
     return cmocka_run_group_tests(tests, make_data, NULL);

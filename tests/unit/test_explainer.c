@@ -101,8 +101,9 @@ static HeatMap map_by(Rig *rig, const char *cam, const char *layer, int64_t clas
                       bool signed_map)
 {
     MapRequest request = { .image = rig->image,
-                           .layer = layer,
-                           .cam = (uint32_t)table_find(cam_table, cam),
+                           .layer = { layer },
+                           .layers = layer != NULL,
+                           .method = (uint32_t)table_find(cam_table, cam),
                            .class_index = class_index,
                            .signed_map = signed_map };
     HeatMap map = { 0 };
@@ -217,7 +218,9 @@ static void methods_are_found_by_name(void **state)
 static void map_refused(Rig *rig, const char *layer, int64_t class_index, const char *pointer,
                         const char *const *says)
 {
-    MapRequest request = { .image = rig->image, .layer = layer, .class_index = class_index };
+    MapRequest request = {
+        .image = rig->image, .layer = { layer }, .layers = layer != NULL, .class_index = class_index
+    };
     HeatMap map = { .height = 77 };
     Error err = { 0 };
 
@@ -411,8 +414,9 @@ static void cam_is_refused_where_no_linear_head_follows(void **state)
 {
     Rig *rig = *state;
     MapRequest request = { .image = rig->image,
-                           .layer = "layer3",
-                           .cam = (uint32_t)table_find(cam_table, "cam") };
+                           .layer = { "layer3" },
+                           .layers = 1,
+                           .method = (uint32_t)table_find(cam_table, "cam") };
     Network other =
         network_of("resnet9", SETS({ "width", 2 }), (ModelInput){ SIDE, SIDE, 3, CLASSES });
     Explainer *pooled = NULL;
@@ -427,12 +431,12 @@ static void cam_is_refused_where_no_linear_head_follows(void **state)
     assert_int_equal(
         explainer_open(scratch_path(&rig->scratch, "resnet9"), rig->pool, &pooled, NULL),
         STATUS_OK);
-    request.layer = NULL;
+    request.layers = 0;
     error_clear(&err);
     assert_int_equal(explainer_map(pooled, &request, &map, &err), STATUS_INVALID);
     assert_string_equal(err.detail[0].pointer, "/layer");
     assert_non_null(strstr(error_message(&err), "resnet9"));
-    request.cam = (uint32_t)table_find(cam_table, "hirescam");
+    request.method = (uint32_t)table_find(cam_table, "hirescam");
     assert_int_equal(explainer_map(pooled, &request, &map, NULL), STATUS_OK);
     heatmap_clear(&map);
     explainer_free(pooled);
@@ -497,6 +501,130 @@ static void a_map_of_zeros_is_said_to_be_empty(void **state)
     }
 }
 
+/* ---- Every method ---- */
+
+static MapRequest request_of(Rig *rig, uint32_t method)
+{
+    return (MapRequest){ .image = rig->image, .method = method, .class_index = -1, .seed = 3 };
+}
+
+static void the_maps_of_all_classes_are_those_of_each(void **state)
+{
+    Rig *rig = *state;
+
+    for (uint32_t method = 0; cam_table[method] != NULL; method++) {
+        MapRequest request = request_of(rig, method);
+        HeatMap all[CLASSES], one;
+
+        assert_int_equal(explainer_maps(rig->explainer, &request, all, NULL), STATUS_OK);
+        for (int64_t c = 0; c < CLASSES; c++) {
+            request.class_index = c;
+            assert_int_equal(explainer_map(rig->explainer, &request, &one, NULL), STATUS_OK);
+            same_maps(&one, &all[c]);
+            heatmap_clear(&one);
+        }
+        request.class_index = -1;
+        assert_int_equal(explainer_map(rig->explainer, &request, &one, NULL), STATUS_OK);
+        same_maps(&one, &all[one.predicted]);
+        heatmap_clear(&one);
+        for (int c = 0; c < CLASSES; c++)
+            heatmap_clear(&all[c]);
+    }
+}
+
+static void seed_and_item_key_what_a_method_draws(void **state)
+{
+    Rig *rig = *state;
+
+    for (uint32_t method = 0; cam_table[method] != NULL; method++) {
+        const bool draws = (cam_table[method]->needs & CAM_PIXEL_SCALE) != 0;
+        MapRequest request = request_of(rig, method);
+        HeatMap map[3];
+
+        request.signed_map = true;
+        for (int i = 0; i < 3; i++) {
+            request.seed = 3 + (i == 1);
+            request.item = i == 2;
+            assert_int_equal(explainer_map(rig->explainer, &request, &map[i], NULL), STATUS_OK);
+        }
+        for (int i = 1; i < 3; i++) {
+            const size_t bytes = (size_t)map[0].height * map[0].width * sizeof *map[0].values;
+
+            if ((memcmp(map[0].values, map[i].values, bytes) != 0) != draws)
+                fail_msg("%s with another %s", cam_table[method]->described.name,
+                         i == 1 ? "seed" : "item");
+        }
+        for (int i = 0; i < 3; i++)
+            heatmap_clear(&map[i]);
+    }
+}
+
+static void layers_are_fused_and_a_fused_map_ends_at_one(void **state)
+{
+    Rig *rig = *state;
+    MapRequest request = { .image = rig->image,
+                           .layer = { "layer4", "layer2" },
+                           .layers = 2,
+                           .method = (uint32_t)table_find(cam_table, "layercam"),
+                           .class_index = 2 };
+    HeatMap map;
+    float low = 1, high = 0;
+
+    assert_int_equal(explainer_map(rig->explainer, &request, &map, NULL), STATUS_OK);
+    assert_int_equal(map.height, 8); /* layer2's */
+    assert_int_equal(map.width, 8);
+    for (int i = 0; i < 64; i++) {
+        low = fminf(low, map.values[i]);
+        high = fmaxf(high, map.values[i]);
+    }
+    near((double)low, 0, 0);
+    near((double)high, 1, 1e-5);
+    heatmap_clear(&map);
+}
+
+static void what_a_method_cannot_do_is_refused(void **state)
+{
+    static const char *const nine[] = { "layer1", "layer2", "layer3", "layer4", "nothing" };
+    Rig *rig = *state;
+    MapRequest request = request_of(rig, (uint32_t)table_find(cam_table, "smoothgrad"));
+    Network other =
+        network_of("airbench94", SETS({ "width", 2 }), (ModelInput){ 32, 32, 3, CLASSES });
+    Explainer *smooth = NULL;
+    HeatMap map = { .height = 77 };
+    Error err = { 0 };
+
+    request.layer[0] = "layer3";
+    request.layers = 1;
+    assert_int_equal(explainer_map(rig->explainer, &request, &map, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/layer");
+    assert_non_null(strstr(error_message(&err), "takes no layer"));
+    request.method = 0;
+    memcpy(request.layer, nine, sizeof nine);
+    request.layers = 5; /* the last is unknown */
+    error_clear(&err);
+    assert_int_equal(explainer_map(rig->explainer, &request, &map, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/layer");
+    assert_non_null(strstr(error_message(&err), "\"nothing\""));
+    request.layers = MAP_LAYERS_MAX + 1;
+    error_clear(&err);
+    assert_int_equal(explainer_map(rig->explainer, &request, &map, &err), STATUS_INVALID);
+    assert_non_null(strstr(error_message(&err), "at most 8"));
+
+    network_randomise(&other, 1); /* has GELUs: there is no ReLU to guide */
+    network_write(&other, scratch_path(&rig->scratch, "airbench94"));
+    assert_int_equal(
+        explainer_open(scratch_path(&rig->scratch, "airbench94"), rig->pool, &smooth, NULL),
+        STATUS_OK);
+    request = request_of(rig, (uint32_t)table_find(cam_table, "guided_gradcam"));
+    error_clear(&err);
+    assert_int_equal(explainer_map(smooth, &request, &map, &err), STATUS_INVALID);
+    assert_string_equal(err.detail[0].pointer, "/method");
+    assert_non_null(strstr(error_message(&err), "airbench94"));
+    assert_int_equal(map.height, 77);
+    explainer_free(smooth);
+    network_clear(&other);
+}
+
 /* ---- Weights gone wild ---- */
 
 static void check_finite(Rig *rig, const char *weight, double value)
@@ -543,6 +671,43 @@ static void no_weights_bring_a_nan_out(void **state)
         }
 }
 
+static void no_method_brings_a_nan_out(void **state)
+{
+    static const char *const names[] = { "conv1.weight", "layer4.1.bn2.bias", "fc.weight" };
+    static const float values[] = { 3e38f, NAN, -INFINITY };
+    Rig *rig = *state;
+
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+        for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+            size_t count = 0;
+            real *w = weight_of(rig, names[n], &count), kept = w[0];
+
+            w[0] = values[v];
+            rig_open(rig);
+            for (uint32_t method = 0; cam_table[method] != NULL; method++) {
+                MapRequest request = request_of(rig, method);
+                const bool pixels = (cam_table[method]->needs & CAM_PIXELS) != 0;
+                HeatMap map;
+
+                request.flips = true;
+                request.signed_map = n == 0;
+                if (!pixels && method != (uint32_t)table_find(cam_table, "cam")) {
+                    request.layer[0] = "layer3";
+                    request.layer[1] = "layer4";
+                    request.layers = 2;
+                }
+                assert_int_equal(explainer_map(rig->explainer, &request, &map, NULL), STATUS_OK);
+                for (uint32_t i = 0; i < map.height * map.width; i++)
+                    if (!isfinite(map.values[i]))
+                        fail_msg("%s = %g: pixel %u of %s", names[n], (double)values[v], i,
+                                 cam_table[method]->described.name);
+                assert_true(map.score >= 0 && map.score <= 1);
+                heatmap_clear(&map);
+            }
+            w[0] = kept;
+        }
+}
+
 int main(void)
 {
 #define MAP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -561,7 +726,12 @@ int main(void)
         MAP_TEST(cam_is_refused_where_no_linear_head_follows),
         MAP_TEST(every_layer_with_pixels_has_a_map_whatever_was_asked_before),
         MAP_TEST(a_map_of_zeros_is_said_to_be_empty),
+        MAP_TEST(the_maps_of_all_classes_are_those_of_each),
+        MAP_TEST(seed_and_item_key_what_a_method_draws),
+        MAP_TEST(layers_are_fused_and_a_fused_map_ends_at_one),
+        MAP_TEST(what_a_method_cannot_do_is_refused),
         MAP_TEST(no_weights_bring_a_nan_out),
+        MAP_TEST(no_method_brings_a_nan_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,17 @@ static Status defer(Api *api, const Request *req, Response *ret, Error *err)
     return s;
 }
 
+/* How long the body is, and what its bytes sum to. */
+static Status weigh(Api *api, const Request *req, Response *ret, Error *err)
+{
+    json_int_t sum = 0;
+
+    for (size_t i = 0; i < req->body_size; i++)
+        sum += (unsigned char)req->body[i];
+    return response_json(ret, 200,
+                         json_pack("{sIsI}", "bytes", (json_int_t)req->body_size, "sum", sum), err);
+}
+
 static Status broken(Api *api, const Request *req, Response *ret, Error *err)
 {
     error_add(err, STATUS_INVALID, "/a", "is bad: \xff");
@@ -82,13 +93,10 @@ static Status busy(Api *api, const Request *req, Response *ret, Error *err)
 }
 
 static const Route routes[] = {
-    { METHOD_GET, "/x/{id}", "echo", echo },
-    { METHOD_GET, "/x/{id}/{n}.png", "suffix", suffix },
-    { METHOD_POST, "/x", "take", take },
-    { METHOD_GET, "/late", "defer", defer },
-    { METHOD_GET, "/broken", "broken", broken },
-    { METHOD_GET, "/busy", "busy", busy },
-    { .path = NULL },
+    { METHOD_GET, "/x/{id}", "echo", echo },   { METHOD_GET, "/x/{id}/{n}.png", "suffix", suffix },
+    { METHOD_POST, "/x", "take", take },       { METHOD_GET, "/late", "defer", defer },
+    { METHOD_UPLOAD, "/big", "weigh", weigh }, { METHOD_GET, "/broken", "broken", broken },
+    { METHOD_GET, "/busy", "busy", busy },     { .path = NULL },
 };
 static const unsigned char page[] = "<html>";
 static const EmbeddedFile files[] = { { "index.html", page, 6 },
@@ -225,6 +233,10 @@ static void another_method_is_told_what_is_allowed(void **state)
     (void)state;
     assert_int_equal(a.response.code, 405);
     assert_string_equal(header(&a.response, "Allow"), "GET, HEAD");
+    end(&a);
+    a = ask(fresh_router(NULL), (Request){ .target = "/big" });
+    assert_int_equal(a.response.code, 405);
+    assert_string_equal(header(&a.response, "Allow"), "POST");
     end(&a);
     a = ask(fresh_router(NULL), (Request){ .target = "/x" });
     assert_int_equal(a.response.code, 405);
@@ -438,6 +450,60 @@ static void a_body_that_announces_too_much_is_not_read(void **state)
                 "HTTP/1.1 413 ", "too_large");
 }
 
+/* Sends `size` bytes of value 1 to a route for large bodies, but for the last `held` of them. */
+static int begin_upload(const Rig *rig, size_t size, size_t held)
+{
+    char head[160], *body = malloc(size);
+    int fd = dial(rig);
+
+    assert_non_null(body);
+    snprintf(head, sizeof head,
+             "POST /big HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n"
+             "Connection: close\r\n\r\n",
+             size);
+    memset(body, 1, size);
+    say(fd, head, strlen(head));
+    say(fd, body, size - held);
+    free(body);
+    return fd;
+}
+
+static void an_upload_may_be_larger_than_other_bodies(void **state)
+{
+    assert_int_equal(router_body_bytes(fresh_router(NULL), METHOD_POST, "/big?x=1"),
+                     LIMIT_UPLOAD_BYTES);
+    assert_int_equal(router_body_bytes(fresh_router(NULL), METHOD_POST, "/x"), LIMIT_BODY_BYTES);
+    assert_int_equal(router_body_bytes(fresh_router(NULL), METHOD_POST, "%"), LIMIT_BODY_BYTES);
+    assert_says(hear(begin_upload(*state, 3000001, 0)), "HTTP/1.1 200 ",
+                "{\"bytes\":3000001,\"sum\":3000001}");
+    assert_says(hear(begin_upload(*state, LIMIT_UPLOAD_BYTES, 0)), "HTTP/1.1 200 ", "16777216");
+    assert_says(hear(begin_upload(*state, LIMIT_UPLOAD_BYTES + 1, 0)), "HTTP/1.1 413 ", "16777216");
+}
+
+static void more_uploads_than_there_is_room_for_are_told_to_wait(void **state)
+{
+    enum { HELD = LIMIT_UPLOADS_BYTES / LIMIT_UPLOAD_BYTES, TRIES = 1000 };
+    int fd[HELD];
+    bool refused = false;
+
+    for (int i = 0; i < HELD; i++)
+        fd[i] = begin_upload(*state, LIMIT_UPLOAD_BYTES, 1);
+    for (int i = 0; i < TRIES && !refused; i++) { /* until all that was sent has been read */
+        char *answer = hear(begin_upload(*state, 2000000, 0));
+
+        refused = strncmp(answer, "HTTP/1.1 503 ", 13) == 0;
+        if (refused)
+            assert_non_null(strstr(answer, "Retry-After"));
+        free(answer);
+    }
+    assert_true(refused);
+    for (int i = 0; i < HELD; i++) {
+        say(fd[i], "\1", 1);
+        assert_says(hear(fd[i]), "HTTP/1.1 200 ", "16777216");
+    }
+    assert_says(hear(begin_upload(*state, 2000000, 0)), "HTTP/1.1 200 ", "2000000");
+}
+
 static void the_adapter_waits_for_a_deferred_answer(void **state)
 {
     Rig *rig = *state;
@@ -520,6 +586,8 @@ int main(void)
         cmocka_unit_test(an_answer_that_nobody_waits_for_is_thrown_away),
         with_rig(the_adapter_answers_get_head_and_post),
         with_rig(a_body_that_is_too_large_is_read_before_the_answer),
+        with_rig(an_upload_may_be_larger_than_other_bodies),
+        with_rig(more_uploads_than_there_is_room_for_are_told_to_wait),
         with_rig(a_body_that_announces_too_much_is_not_read),
         with_rig(the_adapter_waits_for_a_deferred_answer),
         with_rig(clients_that_leave_early_take_no_place_with_them),

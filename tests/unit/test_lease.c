@@ -32,43 +32,34 @@ static void each_step_moves_its_own(void **state)
     for (int hypergrad = 0; hypergrad < HYPERGRADS; hypergrad++)
         for (LeaseMode mode = 0; mode < LEASE_ALPHAS; mode++) {
             LeaseSpec *spec = small(mode);
-            Pool *pool = pool_of(1);
-            Reports *r = reports();
-            Lease *lease;
+            Job job;
 
             spec->hypergrad = (Hypergrad)hypergrad;
             spec->epochs = spec->rounds = 1;
-            lease = lease_of(spec, pool);
-            (void)moved(lease);
-            r->each = check_what_moved;
-            run_well(lease, r);
-            assert_int_equal(moved(lease), 0);
-            lease_free(lease);
-            pool_free(pool);
-            free(spec);
-            free(r);
+            job = job_of(spec);
+            (void)moved(job.lease);
+            job.r->each = check_what_moved;
+            run_well(job.lease, job.r);
+            assert_int_equal(moved(job.lease), 0);
+            job_end(&job);
         }
 }
 
 static void alphas_stand_still_until_they_may_move(void **state)
 {
     LeaseSpec *spec = small(LEASE_JOINT);
-    Pool *pool = pool_of(1);
-    Reports *r = reports();
-    Lease *lease;
+    const Reports *r;
+    Job job;
 
     (void)state;
     spec->alpha_start_epoch = 1;
-    lease = lease_of(spec, pool);
-    run_well(lease, r);
+    job = job_run(spec);
+    r = job.r;
     assert_int_equal(r->steps, 4);
     for (unsigned i = 0; i < r->steps; i++)
         assert_true(isnan(r->step[i].val_loss) == (i < 2));
     assert_true(r->epoch[0].entropy[CELL_NORMAL] != r->epoch[1].entropy[CELL_NORMAL]);
-    lease_free(lease);
-    pool_free(pool);
-    free(spec);
-    free(r);
+    job_end(&job);
 }
 
 /* Fault 12: nor do BN statistics, in any explanation. */
@@ -79,21 +70,18 @@ static void explaining_moves_nothing(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
         LeaseSpec *spec = small(LEASE_STAGED);
-        Pool *pool = pool_of(1);
-        Lease *lease;
+        Job job;
 
         spec->explanation = explanation_of(sources[i]);
         spec->hypergrad = HYPERGRAD_FIRST;
-        lease = lease_of(spec, pool);
-        (void)moved(lease);
+        job = job_of(spec);
+        (void)moved(job.lease);
         for (Split split = 0; split < SPLIT_COUNT; split++) {
-            assert_int_equal(lease_explain(lease, split, NULL, NULL), STATUS_OK);
-            assert_true(lease->maps[split].max[0] > 0);
+            assert_int_equal(lease_explain(job.lease, split, NULL, NULL), STATUS_OK);
+            assert_true(job.lease->maps[split].max[0] > 0);
         }
-        assert_int_equal(moved(lease), 0);
-        lease_free(lease);
-        pool_free(pool);
-        free(spec);
+        assert_int_equal(moved(job.lease), 0);
+        job_end(&job);
     }
 }
 
@@ -107,14 +95,11 @@ static void stages_follow_each_other_and_rates_go_on(void **state)
                                        LEASE_PHASE_AUDIENCE,    LEASE_PHASE_ARCHITECTURE,
                                        LEASE_PHASE_ARCHITECTURE };
     enum { ROUND = sizeof want / sizeof *want };
-    LeaseSpec *spec = small(LEASE_STAGED);
-    Pool *pool = pool_of(1);
-    Lease *lease = lease_of(spec, pool);
-    Reports *r = reports();
+    Job job = job_run(small(LEASE_STAGED));
+    const Reports *r = job.r;
     double last[LEASE_NETWORKS] = { 1, 1 };
 
     (void)state;
-    run_well(lease, r);
     assert_int_equal(r->steps, 2 * ROUND);
     assert_int_equal(r->step[0].steps, 2 * ROUND);
     for (unsigned i = 0; i < r->steps; i++) {
@@ -144,10 +129,7 @@ static void stages_follow_each_other_and_rates_go_on(void **state)
         assert_int_equal(r->epoch[i].train[LEASE_EXPLAINER].images, learned[i % 4]);
         assert_int_equal(r->epoch[i].train[LEASE_AUDIENCE].images, i % 4 == 2 ? 32 : 0);
     }
-    lease_free(lease);
-    pool_free(pool);
-    free(spec);
-    free(r);
+    job_end(&job);
 }
 
 /* Fault 5: on raw and on reweighted images, both networks. */
@@ -155,12 +137,9 @@ static void every_epoch_reports_both_networks(void **state)
 {
     (void)state;
     for (LeaseMode mode = 0; mode < LEASE_ALPHAS; mode++) {
-        LeaseSpec *spec = small(mode);
-        Pool *pool = pool_of(1);
-        Lease *lease = lease_of(spec, pool);
-        Reports *r = reports();
+        Job job = job_run(small(mode));
+        const Reports *r = job.r;
 
-        run_well(lease, r);
         assert_true(r->epochs > 0);
         for (unsigned i = 0; i < r->epochs; i++) {
             const LeaseEpochReport *e = &r->epoch[i];
@@ -177,10 +156,7 @@ static void every_epoch_reports_both_networks(void **state)
             assert_true(e->architecture);
             assert_true(e->entropy[CELL_NORMAL] > 0 && e->entropy[CELL_NORMAL] <= log(3) + 1e-6);
         }
-        lease_free(lease);
-        pool_free(pool);
-        free(spec);
-        free(r);
+        job_end(&job);
     }
 }
 
@@ -189,9 +165,8 @@ static void both_networks_learn(void **state)
     (void)state;
     for (LeaseMode mode = 0; mode < LEASE_ALPHAS; mode++) {
         LeaseSpec *spec = small(mode);
-        Pool *pool = pool_of(1);
-        Reports *r = reports();
-        Lease *lease;
+        const Reports *r;
+        Job job;
 
         spec->epochs = spec->explainer.epochs = spec->audience.epochs = 10;
         spec->rounds = 1;
@@ -199,10 +174,10 @@ static void both_networks_learn(void **state)
         set(&spec->audience.optimizer, optimizer_table, "lr", 0.01);
         spec->explanation = explanation_of("gradcam");
         spec->hypergrad = HYPERGRAD_FIRST;
-        lease = lease_of(spec, pool);
-        run_well(lease, r);
+        job = job_run(spec);
+        r = job.r;
         for (int n = 0; n < LEASE_NETWORKS; n++) {
-            double loss[20], first, last;
+            double loss[20] = { 0 }, first, last;
             unsigned steps = 0;
 
             for (unsigned i = 0; i < r->steps; i++)
@@ -215,10 +190,7 @@ static void both_networks_learn(void **state)
                 fail_msg("%s, %s: from %g to %g", lease_mode_names[mode], lease_network_names[n],
                          first, last);
         }
-        lease_free(lease);
-        pool_free(pool);
-        free(spec);
-        free(r);
+        job_end(&job);
     }
 }
 
@@ -227,14 +199,13 @@ static void both_networks_learn(void **state)
 /* Validation and test images are explained for the prediction: other labels, same maps. */
 static void validation_explanations_carry_no_label(void **state)
 {
-    LeaseSpec *spec = small(LEASE_STAGED);
-    Pool *pool = pool_of(1);
-    Lease *lease = lease_of(spec, pool);
+    Job job = job_of(small(LEASE_STAGED));
+    Lease *lease = job.lease;
     MapSet was[SPLIT_COUNT];
     const size_t numbers = mapset_image_numbers(&lease->maps[SPLIT_VAL].shape);
 
     (void)state;
-    assert_int_equal(spec->explanation.target, TARGET_LABEL);
+    assert_int_equal(job.spec->explanation.target, TARGET_LABEL);
     for (Split split = 0; split < SPLIT_COUNT; split++) {
         assert_int_equal(lease_explain(lease, split, NULL, NULL), STATUS_OK);
         assert_int_equal(mapset_new(&lease->maps[split].shape, &was[split], NULL), STATUS_OK);
@@ -257,9 +228,7 @@ static void validation_explanations_carry_no_label(void **state)
         mapset_clear(&was[split]);
     }
     rig_data(SIDE);
-    lease_free(lease);
-    pool_free(pool);
-    free(spec);
+    job_end(&job);
 }
 
 static void a_grouped_audience_has_channels_for_every_class(void **state)
@@ -267,26 +236,24 @@ static void a_grouped_audience_has_channels_for_every_class(void **state)
     (void)state;
     for (LeaseMode mode = 0; mode < LEASE_ALPHAS; mode++) {
         LeaseSpec *spec = small(mode);
-        Pool *pool = pool_of(1);
-        Reports *r = reports();
-        Lease *lease;
+        const Reports *r;
+        const Lease *lease;
+        Job job;
 
         spec->explanation = explanation_of("cam");
         spec->explanation.classes = CLASSES_ALL;
         spec->input = COMPOSE_IMAGE_MAPS;
-        lease = lease_of(spec, pool);
+        job = job_run(spec);
+        lease = job.lease;
+        r = job.r;
         assert_true(lease->full);
         assert_int_equal(lease->trainer[LEASE_AUDIENCE]->network.input.channels, 3 * CLASSES + 3);
         /* Fault 3: as many outputs as the data have classes. */
         assert_int_equal(lease->trainer[LEASE_AUDIENCE]->network.input.classes, CLASSES);
-        run_well(lease, r);
         for (int k = 0; k < LEASE_IMAGES; k++)
             assert_int_equal(r->epoch[0].score[LEASE_AUDIENCE][SPLIT_VAL][k].images, 32);
         assert_int_equal(r->epoch[0].score[LEASE_EXPLAINER][SPLIT_VAL][LEASE_REWEIGHTED].images, 0);
-        lease_free(lease);
-        pool_free(pool);
-        free(spec);
-        free(r);
+        job_end(&job);
     }
 }
 
@@ -382,20 +349,16 @@ static void an_explainer_without_architecture_is_fine(void **state)
     (void)state;
     for (LeaseMode mode = 0; mode < LEASE_ALPHAS; mode++) {
         LeaseSpec *spec = small(mode);
-        Pool *pool = pool_of(1);
-        Reports *r = reports();
-        Lease *lease;
+        const Reports *r;
+        Job job;
 
         spec->explainer.model = spec->audience.model;
-        lease = lease_of(spec, pool);
-        run_well(lease, r);
+        job = job_run(spec);
+        r = job.r;
         for (unsigned i = 0; i < r->steps; i++)
             assert_true(r->step[i].phase != LEASE_PHASE_ARCHITECTURE && isnan(r->step[i].val_loss));
         assert_false(r->epoch[0].architecture);
-        lease_free(lease);
-        pool_free(pool);
-        free(spec);
-        free(r);
+        job_end(&job);
     }
 }
 
@@ -508,36 +471,30 @@ static void what_cannot_be_done_is_refused(void **state)
 
 static void a_weight_that_is_not_finite_ends_it(void **state)
 {
-    LeaseSpec *spec = small(LEASE_STAGED);
-    Pool *pool = pool_of(1);
-    Lease *lease = lease_of(spec, pool);
-    Reports *r = reports();
+    Job job = job_of(small(LEASE_STAGED));
     Error err = { 0 };
 
     (void)state;
-    weight_of(lease->trainer[LEASE_AUDIENCE], "fc.weight")[0] = NAN;
-    assert_int_equal(run(lease, r, &err), STATUS_DIVERGED);
+    weight_of(job.lease->trainer[LEASE_AUDIENCE], "fc.weight")[0] = NAN;
+    assert_int_equal(run(job.lease, job.r, &err), STATUS_DIVERGED);
     assert_non_null(strstr(error_message(&err), "audience"));
-    lease_free(lease);
-    pool_free(pool);
-    free(spec);
-    free(r);
+    job_end(&job);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_step_moves_its_own),
+        ALONE(each_step_moves_its_own),
         cmocka_unit_test(alphas_stand_still_until_they_may_move),
-        cmocka_unit_test(explaining_moves_nothing),
+        ALONE(explaining_moves_nothing),
         cmocka_unit_test(stages_follow_each_other_and_rates_go_on),
-        cmocka_unit_test(every_epoch_reports_both_networks),
-        cmocka_unit_test(both_networks_learn),
-        cmocka_unit_test(validation_explanations_carry_no_label),
-        cmocka_unit_test(a_grouped_audience_has_channels_for_every_class),
-        cmocka_unit_test(a_batch_at_hand_is_composed_as_a_stored_one),
-        cmocka_unit_test(an_explainer_without_architecture_is_fine),
-        cmocka_unit_test(networks_come_from_files),
+        ALONE(every_epoch_reports_both_networks),
+        ALONE(both_networks_learn),
+        ALONE(validation_explanations_carry_no_label),
+        ALONE(a_grouped_audience_has_channels_for_every_class),
+        ALONE(a_batch_at_hand_is_composed_as_a_stored_one),
+        ALONE(an_explainer_without_architecture_is_fine),
+        ALONE(networks_come_from_files),
         cmocka_unit_test(what_cannot_be_done_is_refused),
         cmocka_unit_test(a_weight_that_is_not_finite_ends_it),
     };

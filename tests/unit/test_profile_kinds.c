@@ -204,9 +204,9 @@ int main(void)
         cmocka_unit_test(a_job_leaves_a_profile_where_it_is_asked_to),
         cmocka_unit_test(a_search_is_profiled_on_both_sides),
         cmocka_unit_test(without_that_there_is_none),
-        cmocka_unit_test(a_short_job_profiles_what_it_has),
-        cmocka_unit_test(a_profiled_job_computes_the_same_bits),
-        cmocka_unit_test(a_newer_profile_takes_the_place_of_an_older_one),
+        ALONE(a_short_job_profiles_what_it_has),
+        ALONE(a_profiled_job_computes_the_same_bits),
+        ALONE(a_newer_profile_takes_the_place_of_an_older_one),
         cmocka_unit_test(a_job_s_plan_is_printed_with_what_to_expect),
         cmocka_unit_test(what_has_no_plan_says_so),
     };

@@ -21,7 +21,7 @@
 enum { EPOCH = 5 }; /* steps */
 
 typedef struct CountParams {
-    uint32_t steps, ms, fail_at, stop_at;
+    uint32_t steps, ms, fail_at, stop_at, hold_at;
     double memory;
     char label[16];
 } CountParams;
@@ -31,6 +31,8 @@ static const Field count_fields[] = {
     FIELD_U32_ROW(CountParams, ms, "ms", 1, 0, 1000, "milliseconds a step"),
     FIELD_U32_ROW(CountParams, fail_at, "fail_at", 0, 0, 100000, "step that fails"),
     FIELD_U32_ROW(CountParams, stop_at, "stop_at", 0, 0, 100000, "step that is enough"),
+    FIELD_U32_ROW(CountParams, hold_at, "hold_at", 0, 0, 100000,
+                  "step at whose end it waits, once, until it is stopped"),
     FIELD_REAL_ROW(CountParams, memory, "memory", 0, 0, 1e18, "bytes it claims to need"),
     FIELD_STRING_ROW(CountParams, label, "label", 0, "", "goes to the order of starts"),
 };
@@ -111,6 +113,8 @@ static Status count_run(JobRun *run, Error *err)
     pthread_mutex_lock(&order_lock);
     strncat(order, p->label, sizeof order - strlen(order) - 1);
     pthread_mutex_unlock(&order_lock);
+    if (s == STATUS_OK && step > 0 && step % EPOCH == 0) /* stopped in front of an epoch's end */
+        s = count_epoch(run, step, err);
     while (s == STATUS_OK && step < p->steps && (p->stop_at == 0 || step < p->stop_at)) {
         MetricValue value = run_value("count", "step", step + 1, (double)step + 1);
 
@@ -121,6 +125,10 @@ static Status count_run(JobRun *run, Error *err)
                              (unsigned long long)step);
         run_report(run, step, &value, 1);
         usleep(p->ms * 1000);
+        while (step == p->hold_at && atomic_load(run->stop) == STOP_NO)
+            usleep(1000);
+        if (step == p->hold_at)
+            return count_stop(run, step, err);
         if (step % EPOCH == 0 || step == p->steps)
             s = count_epoch(run, step, err);
     }
@@ -409,9 +417,8 @@ static void a_job_comes_back_with_every_default(void **state)
     id = submit(rig, "{\"kind\": \"count\", \"name\": \"n\", \"tags\": [\"a\", \"b\"], \"seed\": "
                      "9007199254740991}");
     job = get(rig, id);
-    assert_string_equal(
-        job.params,
-        "{\"steps\":10,\"ms\":1,\"fail_at\":0,\"stop_at\":0,\"memory\":0.0,\"label\":\"\"}");
+    assert_string_equal(job.params, "{\"steps\":10,\"ms\":1,\"fail_at\":0,\"stop_at\":0,\"hold_"
+                                    "at\":0,\"memory\":0.0,\"label\":\"\"}");
     assert_string_equal(job.tags, "[\"a\",\"b\"]");
     assert_int_equal(job.seed, 9007199254740991);
     assert_int_equal(job.state, JOB_QUEUED);
@@ -653,6 +660,42 @@ static void a_drained_job_goes_on_where_it_was(void **state)
                                         100, &list, NULL),
                      STATUS_OK);
     assert_int_equal(list.series[0].total, 60); /* each step once */
+    metric_list_clear(&list);
+}
+
+static bool is_at_the_epochs_end(const Job *job)
+{
+    return job->progress.step == EPOCH;
+}
+
+/* Drained after an epoch's last step, before its checkpoint: that is not lost. */
+static void a_job_drained_at_an_epochs_end_ends_that_epoch(void **state)
+{
+    Rig *rig = *state;
+    MetricList list = { 0 };
+    Checkpoint c;
+    int64_t id;
+    Job job;
+
+    open_queue(rig, 1);
+    id = submit(rig, "{\"kind\": \"count\", \"params\": {\"steps\": 5, \"hold_at\": 5}}");
+    job = wait_until(rig, id, is_at_the_epochs_end);
+    job_clear(&job);
+    close_queue(rig);
+    open_queue(rig, 1);
+    job = wait_until(rig, id, is_over);
+    assert_int_equal(job.state, JOB_SUCCEEDED);
+    assert_int_equal(job.resumed_step, EPOCH);
+    assert_int_equal(job.progress.epoch, 1);
+    job_clear(&job);
+    assert_int_equal(queue_checkpoint(rig->queue, id, "1", &c, NULL), STATUS_OK);
+    assert_false(c.partial);
+    assert_int_equal(store_metric_query(rig->store, id,
+                                        (const char *const[]){ "val/accuracy", NULL }, 100, &list,
+                                        NULL),
+                     STATUS_OK);
+    assert_int_equal(list.count, 1);
+    assert_int_equal(list.series[0].total, 1);
     metric_list_clear(&list);
 }
 
@@ -1009,6 +1052,7 @@ int main(void)
         WITH_QUEUE(a_running_job_is_told_to_stop),
         WITH_QUEUE(a_cancel_at_any_moment_wins),
         WITH_QUEUE(a_drained_job_goes_on_where_it_was),
+        WITH_QUEUE(a_job_drained_at_an_epochs_end_ends_that_epoch),
         WITH_QUEUE(a_job_still_queued_survives_a_drain),
         WITH_QUEUE(a_corrupt_checkpoint_falls_back_one_and_says_so),
         WITH_QUEUE(without_any_whole_checkpoint_a_job_starts_over),

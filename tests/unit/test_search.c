@@ -426,17 +426,17 @@ static void a_loss_that_is_not_finite_ends_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_losses_fall),
+        ALONE(both_losses_fall),
         cmocka_unit_test(the_alpha_step_moves_alphas_alone),
-        cmocka_unit_test(alphas_stand_still_before_their_epoch),
+        ALONE(alphas_stand_still_before_their_epoch),
         cmocka_unit_test(the_halves_do_not_meet),
         cmocka_unit_test(bits_do_not_depend_on_the_number_of_threads),
-        cmocka_unit_test(a_search_stopped_anywhere_and_resumed_is_the_same_search),
-        cmocka_unit_test(an_epochs_checkpoint_goes_on_as_if_nothing_had_been),
-        cmocka_unit_test(a_search_takes_what_it_announced_and_no_step_allocates),
+        ALONE(a_search_stopped_anywhere_and_resumed_is_the_same_search),
+        ALONE(an_epochs_checkpoint_goes_on_as_if_nothing_had_been),
+        ALONE(a_search_takes_what_it_announced_and_no_step_allocates),
         cmocka_unit_test(what_cannot_be_searched_is_refused),
         cmocka_unit_test(a_cancelled_search_writes_nothing),
-        cmocka_unit_test(a_loss_that_is_not_finite_ends_it),
+        ALONE(a_loss_that_is_not_finite_ends_it),
     };
 
     return cmocka_run_group_tests(tests, make_data, NULL);

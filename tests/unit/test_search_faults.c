@@ -211,12 +211,12 @@ static void fault_14_the_test_set_chooses_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fault_1_a_diagnostic_changes_nothing),
-        cmocka_unit_test(fault_2_a_checkpoint_of_another_search_is_refused),
+        ALONE(fault_1_a_diagnostic_changes_nothing),
+        ALONE(fault_2_a_checkpoint_of_another_search_is_refused),
         cmocka_unit_test(fault_3_the_classes_come_from_the_data),
-        cmocka_unit_test(fault_10_weights_are_trained_under_the_softmax_of_alphas),
-        cmocka_unit_test(fault_12_running_statistics_follow_training_images_alone),
-        cmocka_unit_test(fault_14_the_test_set_chooses_nothing),
+        ALONE(fault_10_weights_are_trained_under_the_softmax_of_alphas),
+        ALONE(fault_12_running_statistics_follow_training_images_alone),
+        ALONE(fault_14_the_test_set_chooses_nothing),
     };
 
     return cmocka_run_group_tests(tests, make_data, NULL);

@@ -57,10 +57,10 @@ static Dataset dataset_of(uint32_t channels)
                       .train = { IMAGES, pixels, labels, NULL } };
 }
 
-static Sheet draw(const Dataset *dataset, const BatchSpec *batch, uint32_t columns, uint32_t scale)
+static Canvas draw(const Dataset *dataset, const BatchSpec *batch, uint32_t columns, uint32_t scale)
 {
     Loader loader;
-    Sheet sheet;
+    Canvas sheet;
 
     assert_int_equal(loader_init(&loader, dataset, &(DataSpec){ 0 }, NULL), STATUS_OK);
     assert_int_equal(sheet_draw(&loader, batch, &(SheetSpec){ .columns = columns, .scale = scale },
@@ -70,13 +70,13 @@ static Sheet draw(const Dataset *dataset, const BatchSpec *batch, uint32_t colum
     return sheet;
 }
 
-static const uint8_t *at(const Sheet *sheet, uint32_t y, uint32_t x)
+static const uint8_t *at(const Canvas *sheet, uint32_t y, uint32_t x)
 {
     assert_true(y < sheet->height && x < sheet->width);
     return sheet->pixels + ((size_t)y * sheet->width + x) * 3;
 }
 
-static bool glyph_is(const Sheet *sheet, uint32_t top, uint32_t left, char c)
+static bool glyph_is(const Canvas *sheet, uint32_t top, uint32_t left, char c)
 {
     for (uint32_t y = 0; y < FONT_HEIGHT; y++)
         for (uint32_t x = 0; x < FONT_WIDTH; x++)
@@ -87,7 +87,7 @@ static bool glyph_is(const Sheet *sheet, uint32_t top, uint32_t left, char c)
 }
 
 /* What line `line` under the cell at (row, column) says, without what is blank at its end. */
-static void read_line(const Sheet *sheet, uint32_t row, uint32_t column, uint32_t line,
+static void read_line(const Canvas *sheet, uint32_t row, uint32_t column, uint32_t line,
                       char ret[CELL / 6 + 1])
 {
     uint32_t pitch = CELL + GAP + 2 * (FONT_HEIGHT + 1);
@@ -114,7 +114,7 @@ static void every_pixel_comes_back_as_the_byte_it_was(void **state)
     for (uint32_t channels = 1; channels <= 4; channels++) {
         const Dataset d = dataset_of(channels);
         const BatchSpec batch = { .items = items, .count = IMAGES };
-        Sheet sheet = draw(&d, &batch, 6, SCALE);
+        Canvas sheet = draw(&d, &batch, 6, SCALE);
         uint32_t pitch = CELL + GAP + 2 * (FONT_HEIGHT + 1);
 
         assert_int_equal(sheet.width, 6 * (CELL + GAP) + GAP);
@@ -131,7 +131,7 @@ static void every_pixel_comes_back_as_the_byte_it_was(void **state)
                     for (uint32_t c = 0; c < 3; c++)
                         assert_int_equal(rgb[c], pixel[channels < 3 ? 0 : c]);
                 }
-        sheet_clear(&sheet);
+        canvas_clear(&sheet);
         assert_null(sheet.pixels);
     }
 }
@@ -140,7 +140,7 @@ static void a_plain_image_has_one_label_and_long_names_are_cut(void **state)
 {
     const Dataset d = dataset_of(3);
     const BatchSpec batch = { .items = items, .count = 4, .label_smoothing = 0.3 };
-    Sheet sheet = draw(&d, &batch, 2, SCALE);
+    Canvas sheet = draw(&d, &batch, 2, SCALE);
     char text[CELL / 6 + 1];
 
     (void)state;
@@ -152,7 +152,7 @@ static void a_plain_image_has_one_label_and_long_names_are_cut(void **state)
     assert_string_equal(text, "a very long name 0.80");
     read_line(&sheet, 1, 0, 0, text);
     assert_string_equal(text, "d?g 0.80"); /* what the font has not */
-    sheet_clear(&sheet);
+    canvas_clear(&sheet);
 }
 
 static void a_mixed_image_has_both_labels_the_larger_first(void **state)
@@ -162,7 +162,7 @@ static void a_mixed_image_has_both_labels_the_larger_first(void **state)
     BatchSpec batch = { .items = items, .count = IMAGES, .augment = &cutmix, .augments = 1 };
     char first[CELL / 6 + 1], second[CELL / 6 + 1];
     int mixed = 0;
-    Sheet sheet;
+    Canvas sheet;
 
     (void)state;
     choice_init(augmentation_table, (uint32_t)table_find(augmentation_table, "cutmix"), &cutmix);
@@ -185,29 +185,29 @@ static void a_mixed_image_has_both_labels_the_larger_first(void **state)
         assert_true(a >= b && b > 0 && a + b > 0.985 && a + b < 1.015);
     }
     assert_true(mixed > 5);
-    sheet_clear(&sheet);
+    canvas_clear(&sheet);
 }
 
 static void letters_grow_with_the_images(void **state)
 {
     const Dataset d = dataset_of(1);
     const BatchSpec batch = { .items = items, .count = 1 };
-    Sheet small = draw(&d, &batch, 1, 1), large = draw(&d, &batch, 1, SHEET_SCALE_MAX);
+    Canvas small = draw(&d, &batch, 1, 1), large = draw(&d, &batch, 1, SHEET_SCALE_MAX);
 
     (void)state;
     assert_int_equal(small.width, SIDE + 2 * GAP);
     assert_int_equal(small.height, SIDE + 2 * GAP + 2 * 10);
     assert_int_equal(large.width, 256 + 2 * GAP);
     assert_int_equal(large.height, 256 + 2 * GAP + 2 * 10);
-    sheet_clear(&small);
-    sheet_clear(&large);
+    canvas_clear(&small);
+    canvas_clear(&large);
 }
 
 static void assert_refused(const Dataset *dataset, uint32_t count, uint32_t columns, uint32_t scale,
                            const char *part)
 {
     const BatchSpec batch = { .items = items, .count = count };
-    Sheet sheet = { 0 };
+    Canvas sheet = { 0 };
     Error err = { 0 };
     Loader loader;
 

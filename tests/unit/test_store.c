@@ -616,6 +616,29 @@ static void retention_keeps_two_best_and_pinned(void **state)
     job_clear(&job);
 }
 
+/* Fault 11 of the public code: "best" is overwritten every epoch. */
+static void fault_11_best_is_the_best_epoch_and_not_the_newest(void **state)
+{
+    static const struct {
+        double score;
+        uint32_t best; /* the epoch, from then on */
+    } epochs[] = { { 0.2, 1 }, { 0.9, 2 },  { 0.5, 2 }, { 0.9, 2 },
+                   { 0.1, 2 }, { 0.95, 6 }, { 0.3, 6 } };
+    Rig *rig = *state;
+    int64_t id = insert(rig, 0);
+
+    for (uint32_t i = 0; i < sizeof epochs / sizeof *epochs; i++) {
+        Checkpoint c;
+
+        add_checkpoint(rig, id, 10 * ((uint64_t)i + 1), epochs[i].score, false);
+        assert_int_equal(store_checkpoint_find(rig->store, id, CHECKPOINT_KEY_BEST, 0, &c, NULL),
+                         STATUS_OK);
+        assert_int_equal(c.epoch, epochs[i].best);
+        assert_true(c.score == epochs[c.epoch - 1].score);
+        assert_int_equal(store_checkpoint_verify(rig->store, &c, NULL), STATUS_OK);
+    }
+}
+
 static void without_validation_there_is_no_best(void **state)
 {
     Rig *rig = *state;
@@ -735,6 +758,7 @@ int main(void)
         cmocka_unit_test(thinning_bounds_any_series),
         WITH_STORE(a_long_series_is_thinned_but_counted_whole),
         WITH_STORE(retention_keeps_two_best_and_pinned),
+        WITH_STORE(fault_11_best_is_the_best_epoch_and_not_the_newest),
         WITH_STORE(without_validation_there_is_no_best),
         WITH_STORE(a_changed_byte_is_found_and_set_aside),
         WITH_STORE(files_without_rows_are_swept),

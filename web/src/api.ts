@@ -1,4 +1,5 @@
-// The part of the HTTP API that the dashboard reads: types of the JSON, and one function a route.
+// The part of the HTTP API that every view reads: types of the JSON, and one function a route. Its siblings are search_api.ts and
+// explain_api.ts.
 // Every address is relative to the page, so that it works behind a base path.
 
 // JSON has no NaN: the daemon writes such numbers as "NaN", "Infinity", "-Infinity".
@@ -31,6 +32,8 @@ export interface Job {
   progress: Progress | null;
   latest: Record<string, Num>;
   params: Record<string, unknown>;
+  sweep?: number | null; // the one that it is a cell of
+  result?: Record<string, unknown> | null;
 }
 
 export type Point = [step: number, value: Num, unixMs: number];
@@ -39,11 +42,6 @@ export interface Series {
   key: string;
   total: number;
   points: Point[];
-}
-
-export interface Layer {
-  name: string;
-  shape: number[]; // [H,W,C], or [C]
 }
 
 export interface Dataset {
@@ -58,88 +56,80 @@ export interface List<T> {
   next: string | number | null;
 }
 
+// What is wrong with one thing that was sent.
+export interface FieldError {
+  pointer: string; // "/params/epochs"
+  detail: string;
+}
+
 // What went wrong, in the daemon's words. `status` 0: the daemon did not answer at all.
 export class ApiError extends Error {
   readonly status: number;
+  readonly fields: FieldError[];
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, fields: FieldError[] = []) {
     super(message);
     this.status = status;
+    this.fields = fields;
   }
 }
 
-const ROOT = 'api/v1/';
+export const asApiError = (thrown: unknown) =>
+  (thrown instanceof ApiError ? thrown : new ApiError(0, thrown instanceof Error ? thrown.message : String(thrown)));
+
+export const ROOT = 'api/v1/';
 const TIMEOUT_MS = 10_000;
 const JOBS_MAX = 100; // the newest ones; the API has the rest
 
-async function request<T>(path: string, method = 'GET'): Promise<T> {
+// application/problem+json, or whatever stands between the page and the daemon says instead.
+function problem(status: number, body: unknown): ApiError {
+  const { title, detail, errors } = (body ?? {}) as { title?: string; detail?: string; errors?: FieldError[] };
+  return new ApiError(status, detail ?? title ?? `HTTP status ${status}`, Array.isArray(errors) ? errors : []);
+}
+
+export interface Sent {
+  method?: string;
+  json?: unknown;
+  form?: FormData;
+  headers?: Record<string, string>;
+  timeoutMs?: number;
+}
+
+export async function ask(path: string, { method, json, form, headers, timeoutMs }: Sent, accept: string): Promise<Response> {
   let response: Response;
-  let body: unknown;
 
   try {
     response = await fetch(ROOT + path, {
-      method,
-      headers: { Accept: 'application/json, application/problem+json' },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      method: method ?? (json === undefined && !form ? 'GET' : 'POST'),
+      headers: { Accept: accept, ...headers, ...(json !== undefined && { 'Content-Type': 'application/json' }) },
+      body: form ?? (json === undefined ? null : JSON.stringify(json)),
+      signal: AbortSignal.timeout(timeoutMs ?? TIMEOUT_MS),
     });
-    body = await response.json().catch(() => null);
   } catch (error) {
-    throw new ApiError(0, error instanceof Error ? error.message : String(error));
+    throw asApiError(error);
   }
-  if (!response.ok) {
-    const problem = (body ?? {}) as { title?: string; detail?: string };
-    throw new ApiError(response.status, problem.detail ?? problem.title ?? `HTTP status ${response.status}`);
-  }
-  return body as T;
+  if (!response.ok)
+    throw problem(response.status, await response.json().catch(() => null));
+  return response;
 }
+
+export async function request<T>(path: string, sent: Sent = {}): Promise<T> {
+  const response = await ask(path, sent, 'application/json, application/problem+json');
+
+  return response.json().catch((error: unknown) => { throw asApiError(error); }) as Promise<T>;
+}
+
+export const requestText = async (path: string) => (await ask(path, {}, 'text/plain, application/problem+json')).text();
 
 export const getJobs = () => request<List<Job>>(`jobs?limit=${JOBS_MAX}`);
 export const getJob = (id: number) => request<Job>(`jobs/${id}`);
-export const cancelJob = (id: number) => request<Job>(`jobs/${id}/cancel`, 'POST');
+export const cancelJob = (id: number) => request<Job>(`jobs/${id}/cancel`, { method: 'POST' });
 export const getDatasets = () => request<List<Dataset>>('datasets');
 export const getSystem = () => request<Record<string, unknown>>('system');
-
-export const getLayers = async (id: number) => (await request<{ items: Layer[] }>(`jobs/${id}/layers`)).items;
 
 export const getMetrics = async (id: number, keys: readonly string[], maxPoints: number) =>
   (await request<{ series: Series[] }>(
     `jobs/${id}/metrics?keys=${keys.map(encodeURIComponent).join(',')}&max_points=${maxPoints}`)).series;
-
-export interface MapQuery {
-  layer?: string;
-  classIndex?: number;
-  blend?: number;
-  scale: number;
-}
-
-export function mapUrl(id: number, image: number, query: MapQuery): string {
-  const search = new URLSearchParams({ scale: String(query.scale) });
-
-  if (query.layer !== undefined)
-    search.set('layer', query.layer);
-  if (query.classIndex !== undefined)
-    search.set('class', String(query.classIndex));
-  if (query.blend !== undefined)
-    search.set('blend', String(query.blend));
-  return `${ROOT}jobs/${id}/heatmaps/${image}.png?${search}`;
-}
-
-export interface HeatMap {
-  picture: ImageBitmap;
-  label: number | null; // the image's true class
-  predicted: number | null;
-}
-
-// The picture, with what its headers say about it.
-export async function getHeatMap(url: string): Promise<HeatMap> {
-  const header = (name: string) => (response.headers.has(name) ? Number(response.headers.get(name)) : null);
-  const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS * 3) });
-
-  if (!response.ok)
-    throw new ApiError(response.status, `HTTP status ${response.status}`);
-  const picture = await createImageBitmap(await response.blob());
-  return { picture, label: header('Leased-Label'), predicted: header('Leased-Predicted') };
-}
 
 export const jobUrl = (id: number) => `${ROOT}jobs/${id}`;
 export const checkpointUrl = (id: number) => `${ROOT}jobs/${id}/checkpoints/latest`;

@@ -1,27 +1,15 @@
-// The page: a header, the banner for a daemon that is away, the list of jobs, and the selected job.
+// The page: a header, the banner for a daemon that is away, and the view that the address names: the list of jobs with the selected
+// one, sweeps, genotypes, explanations of one's own pictures.
 import { useEffect, useState } from 'preact/hooks';
-import { getDatasets, getJobs, getSystem, type ApiError } from './api';
+import { getDatasets, getJobs, getSystem, type ApiError, type Dataset, type Job } from './api';
 import { Detail } from './detail';
-import { clock } from './format';
+import { clock, words } from './format';
+import { GenotypeList, GenotypePage } from './genotypes';
 import { EmptyState, JobTable } from './jobs';
 import { usePolled } from './poll';
-
-// The selected job is the address's "#/jobs/7", so that it can be linked to and the back button works.
-function selectedByAddress(): number | null {
-  const match = /^#\/jobs\/(\d+)$/.exec(window.location.hash);
-  return match ? Number(match[1]) : null;
-}
-
-function useSelection(): number | null {
-  const [id, setId] = useState(selectedByAddress);
-
-  useEffect(() => {
-    const onChange = () => setId(selectedByAddress());
-    window.addEventListener('hashchange', onChange);
-    return () => window.removeEventListener('hashchange', onChange);
-  }, []);
-  return id;
-}
+import { addressTo, useRoute, VIEWS, type Route } from './route';
+import { SweepList, SweepPage } from './sweeps';
+import { Explanations } from './upload';
 
 function Banner({ error, since }: { error: ApiError; since: number }) {
   return (
@@ -33,11 +21,29 @@ function Banner({ error, since }: { error: ApiError; since: number }) {
   );
 }
 
+function View({ route, jobs, datasets, selected, more, onChange }:
+  { route: Route; jobs: Job[]; datasets: Dataset[]; selected: number | null; more: boolean; onChange: () => void }) {
+  const { view, id, other } = route;
+
+  if (view === 'sweeps')
+    return id === null ? <SweepList datasets={datasets} /> : <SweepPage key={id} id={id} jobs={jobs} />;
+  if (view === 'genotypes')
+    return id === null ? <GenotypeList /> : <GenotypePage key={id} id={id} other={other} />;
+  if (view === 'explanations')
+    return <Explanations id={id} jobs={jobs} datasets={datasets} />;
+  return (
+    <>
+      {jobs.length > 0 && <JobTable jobs={jobs} more={more} selected={selected} />}
+      {selected !== null && <Detail id={selected} jobs={jobs} datasets={datasets} onChange={onChange} />}
+    </>
+  );
+}
+
 export function App() {
   const jobs = usePolled('jobs', getJobs);
   const system = usePolled('system', getSystem, () => true);
   const datasets = usePolled('datasets', getDatasets, ({ items }) => !items.some((item) => item.loading));
-  const chosen = useSelection();
+  const route = useRoute();
   const [first, setFirst] = useState<number | null>(null);
   const items = jobs.data?.items;
 
@@ -47,7 +53,6 @@ export function App() {
       setFirst((items.find((job) => job.state === 'running') ?? items[0])?.id ?? null);
   }, [items, first]);
 
-  const selected = chosen ?? first;
   const running = items?.filter((job) => job.state === 'running').length ?? 0;
 
   useEffect(() => {
@@ -61,6 +66,11 @@ export function App() {
         <img src="assets/favicon.svg" alt="" width="28" height="28" />
         <h1>leased</h1>
         {typeof version === 'string' && <span class="muted">{version}</span>}
+        <nav class="views" aria-label="Views">
+          {VIEWS.map((view) => (
+            <a key={view} href={addressTo(view)} aria-current={view === route.view ? 'page' : undefined}>{words(view)}</a>
+          ))}
+        </nav>
         <nav aria-label="API">
           <a href="api/v1/system">System</a>
           <a href="api/v1/openapi.json">API</a>
@@ -68,10 +78,10 @@ export function App() {
       </header>
       <main>
         {jobs.error && <Banner error={jobs.error} since={jobs.since} />}
-        {items && items.length === 0 && <EmptyState />}
-        {items && items.length > 0 && <JobTable jobs={items} more={jobs.data?.next !== null} selected={selected} />}
+        {items?.length === 0 && route.view === 'jobs' && <EmptyState />}
         {!items && !jobs.error && <p class="muted">Loading the jobs…</p>}
-        {selected !== null && <Detail id={selected} datasets={datasets.data?.items ?? []} onChange={jobs.refresh} />}
+        <View route={route} jobs={items ?? []} datasets={datasets.data?.items ?? []} more={jobs.data?.next != null}
+          selected={route.id ?? first} onChange={jobs.refresh} />
       </main>
     </>
   );

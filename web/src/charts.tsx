@@ -65,12 +65,12 @@ function options({ curves, format, top }: ChartProps, width: number, current: { 
     cursor: { sync: { key: 'curves' }, y: false, drag: { x: false, y: false } },
     scales: {
       x: { time: false, range: (_u, min, max) => [Math.min(0, min ?? 0), Math.max(max ?? 1, 1)] },
-      y: { range: (_u, _min, max) => [0, top ?? Math.max((max ?? 1) * 1.05, 1e-6)] },
+      y: { range: (_u, min, max) => [Math.min(0, min ?? 0) * 1.05, top ?? Math.max((max ?? 1) * 1.05, 1e-6)] },
     },
     axes: [axis(28, count), axis(48, (y) => format(y).replace('.0 %', ' %'))],
     series: [{}, ...curves.map((curve): uPlot.Series => ({
-      label: curve.label, stroke: colour(curve.label), spanGaps: false,
-      width: curve.label === 'train' ? 1 : 2, points: { show: curve.label !== 'train', size: 6, fill: colour('card') },
+      label: curve.label, stroke: colour(curve.colour), spanGaps: false, ...(curve.dashed && { dash: [5, 4] }),
+      width: curve.thin ? 1 : 2, points: { show: !curve.thin, size: 6, fill: colour('card') },
     }))],
     hooks: {
       draw: [(u) => drawOdd(u, current.curves)],
@@ -102,7 +102,8 @@ function Legend({ curves, format, step }: { curves: Curve[]; format: (value: Num
         const at = valueAt(curve, step ?? Infinity);
         return (
           <li key={curve.label}>
-            <span class={`swatch swatch-${curve.label}`} />{curve.label} <b>{at ? format(at.value) : '–'}</b>
+            <span class={`swatch swatch-${curve.colour}${curve.dashed ? ' swatch-dashed' : ''}`} />
+            {curve.label} <b>{at ? format(at.value) : '–'}</b>
           </li>
         );
       })}

@@ -1,62 +1,29 @@
-// The selected job: what it is, its curves while it runs, its parameters, and its heat maps once it has ended.
-import { useState } from 'preact/hooks';
-import { ApiError, cancelJob, checkpointUrl, getJob, getMetrics, jobUrl, type Dataset, type Job } from './api';
+// The selected job: what it is, its curves while it runs, its parameters, and what it found: architecture, quality, heat maps.
+import { cancelJob, checkpointUrl, getJob, getMetrics, jobUrl, type Dataset, type Job, type Series } from './api';
+import { Architecture } from './alphas';
 import { Chart } from './charts';
-import { curvesOf } from './curves';
-import { clock, isFinal, number, parameter, percent, title, took, words } from './format';
-import { HeatMaps } from './heatmaps';
-import { State } from './jobs';
+import { chartsOf, curvesOf } from './curves';
+import { clock, isFinal, metric, parameter, title, took, words } from './format';
+import { hasNetwork, HeatMaps } from './heatmaps';
+import { JobState } from './jobs';
+import { Cancel } from './parts';
 import { usePolled } from './poll';
+import { measuresOf, Quality } from './quality';
+import { addressTo } from './route';
+import { TimeLapse } from './timelapse';
 
-const SPLITS = ['train', 'val', 'test'] as const;
-const KEYS = SPLITS.flatMap((split) => [`${split}/loss`, `${split}/accuracy`]);
 const MAX_POINTS = 500;
 
 // The job first, its numbers after: numbers asked for once the job is known to have ended are complete.
 async function ask(id: number) {
   const job = await getJob(id);
-  return { job, series: await getMetrics(id, KEYS, MAX_POINTS) };
+  const keys = chartsOf(job.kind).flatMap(({ lines }) => lines.map(({ key }) => key)).filter((key) => key in job.latest);
+  return { job, series: keys.length > 0 ? await getMetrics(id, keys, MAX_POINTS) : [] };
 }
-
-const focus = (element: HTMLElement | null) => element?.focus();
-
-/* Two clicks, because what a cancelled job had not yet written is gone. */
-function Cancel({ job, onDone }: { job: Job; onDone: () => void }) {
-  const [asking, setAsking] = useState(false);
-  const [error, setError] = useState('');
-  const leaving = job.desired_state === 'cancelled' || job.state === 'stopping';
-
-  async function cancel() {
-    setAsking(false);
-    try {
-      await cancelJob(job.id);
-      setError('');
-    } catch (thrown) {
-      setError(thrown instanceof ApiError ? thrown.message : String(thrown));
-    }
-    onDone();
-  }
-
-  return (
-    <div class="cancel">
-      {error !== '' && <span role="alert" class="error-text">Not cancelled: {error}</span>}
-      {asking && !leaving ? (
-        <>
-          <button type="button" class="danger" onClick={() => void cancel()} ref={focus}>Yes, cancel it</button>
-          <button type="button" onClick={() => setAsking(false)}>Keep it</button>
-        </>
-      ) : (
-        <button type="button" disabled={leaving} onClick={() => setAsking(true)}>{leaving ? 'Cancelling…' : 'Cancel job'}</button>
-      )}
-    </div>
-  );
-}
-
-// Kinds that leave a network.
-const TRAINS = new Set(['train', 'search', 'evalarch', 'audience', 'lease']);
 
 function Facts({ job }: { job: Job }) {
   const params = Object.entries(job.params);
+  const genotype = job.result?.['genotype'];
   const facts: [string, string][] = [
     ['preset', job.preset ?? ''],
     ['created', clock(job.created_at)],
@@ -82,13 +49,31 @@ function Facts({ job }: { job: Job }) {
       </dl>
       <p class="links">
         <a href={jobUrl(job.id)}>JSON</a>
-        {TRAINS.has(job.kind) && isFinal(job.state) && (job.progress?.epoch ?? 0) > 0 && <a href={checkpointUrl(job.id)}>Checkpoint</a>}
+        {hasNetwork(job) && isFinal(job.state) && <a href={checkpointUrl(job.id)}>Checkpoint</a>}
+        {typeof genotype === 'number' && <a href={addressTo('genotypes', genotype)}>Genotype {genotype}</a>}
+        {typeof job.sweep === 'number' && <a href={addressTo('sweeps', job.sweep)}>Sweep {job.sweep}</a>}
       </p>
     </aside>
   );
 }
 
-export function Detail({ id, datasets, onChange }: { id: number; datasets: Dataset[]; onChange: () => void }) {
+// Curves where there is something to draw, the last numbers where there is not.
+function Numbers({ job, series }: { job: Job; series: Series[] }) {
+  const charts = chartsOf(job.kind).map((chart) => ({ ...chart, curves: curvesOf(series, chart.lines) }))
+    .filter(({ curves }) => curves.some((curve) => curve.steps.length > 1));
+  const latest = Object.entries(job.latest).filter(([key]) => key.startsWith('test/') || key.startsWith('val/'));
+
+  if (charts.length > 0)
+    return <div class="charts">{charts.map((chart) => <Chart key={`${chart.title} ${job.id}`} {...chart} />)}</div>;
+  if (latest.length > 0)
+    return <dl class="card results">{latest.map(([key, value]) => <div key={key}><dt>{key}</dt><dd>{metric(key, value)}</dd></div>)}</dl>;
+  return measuresOf(job).length > 0 ? null
+    : <p class="card muted">{isFinal(job.state) ? 'This job reported no numbers.' : 'The curves start with the first numbers.'}</p>;
+}
+
+const SEARCHES = new Set(['search', 'lease']);
+
+export function Detail({ id, jobs, datasets, onChange }: { id: number; jobs: Job[]; datasets: Dataset[]; onChange: () => void }) {
   const polled = usePolled(`job ${id}`, () => ask(id), ({ job }) => isFinal(job.state));
 
   if (!polled.data) {
@@ -99,41 +84,27 @@ export function Detail({ id, datasets, onChange }: { id: number; datasets: Datas
 
   const { job, series } = polled.data;
   const dataset = datasets.find((item) => item.name === job.params['dataset']);
+  const leaving = job.desired_state === 'cancelled' || job.state === 'stopping';
   const refresh = () => {
     polled.refresh();
     onChange();
   };
-  const loss = curvesOf(series, 'loss');
-  const accuracies = curvesOf(series, 'accuracy');
-  const drawn = [...loss, ...accuracies].some((curve) => curve.steps.length > 1);
-  const latest = Object.entries(job.latest).filter(([key]) => key.startsWith('test/') || key.startsWith('val/'));
 
   return (
     <section class="detail" aria-labelledby="detail-title" data-detail={job.id}>
       <div class="detail-head">
         <h2 id="detail-title">{title(job)}</h2>
-        <span aria-live="polite"><State job={job} /></span>
-        {!isFinal(job.state) && <Cancel key={job.id} job={job} onDone={refresh} />}
+        <span aria-live="polite"><JobState job={job} /></span>
+        {!isFinal(job.state) && <Cancel key={job.id} what="job" leaving={leaving} cancel={() => cancelJob(job.id)} onDone={refresh} />}
       </div>
       {job.reason && <p class={job.state === 'failed' ? 'note note-bad' : 'note'} role="status">{job.reason}</p>}
       <div class="detail-body">
         <div class="detail-main">
-          {drawn ? (
-            <div class="charts">
-              <Chart key={`loss ${job.id}`} title="Loss" curves={loss} format={number} />
-              <Chart key={`accuracy ${job.id}`} title="Accuracy" curves={accuracies} format={percent} top={1} />
-            </div>
-          ) : latest.length > 0 ? (
-            <dl class="card results">
-              {latest.map(([key, value]) => (
-                <div key={key}><dt>{key}</dt><dd>{key.endsWith('accuracy') ? percent(value) : number(value)}</dd></div>
-              ))}
-            </dl>
-          ) : (
-            <p class="card muted">{isFinal(job.state) ? 'This job reported no numbers.' : 'The curves start with the first numbers.'}</p>
-          )}
-          {isFinal(job.state) && TRAINS.has(job.kind) && (job.progress?.epoch ?? 0) > 0 &&
-            <HeatMaps key={job.id} job={job} dataset={dataset} />}
+          <Numbers job={job} series={series} />
+          <Quality key={`quality ${job.id}`} job={job} jobs={jobs} />
+          <TimeLapse key={`timelapse ${job.id}`} job={job} dataset={dataset} />
+          {SEARCHES.has(job.kind) && <Architecture key={`architecture ${job.id}`} job={job} />}
+          {isFinal(job.state) && hasNetwork(job) && <HeatMaps key={`maps ${job.id}`} job={job} jobs={jobs} dataset={dataset} />}
         </div>
         <Facts job={job} />
       </div>

@@ -116,3 +116,21 @@ export function parameter(value: unknown): string {
 
 // "batch_size" -> "batch size"
 export const words = (key: string) => key.replaceAll('_', ' ');
+
+// A value as its metric is read: accuracies and shares in percent, everything else as a number; nothing known is an en dash.
+export const isShare = (key: string) => /accuracy$/.test(key);
+
+export const metric = (key: string, value: Num | undefined) =>
+  (isShare(key) ? percent(value) : value === undefined || value === null ? '–' : number(value));
+
+// "71.3 ± 1.2 %": mean and standard deviation, the latter where there is one.
+export function spread(key: string, mean: Num, sd: Num): string {
+  const [x, s] = [toNumber(mean), toNumber(sd)];
+
+  if (mean === null || sd === null || !Number.isFinite(x) || !Number.isFinite(s))
+    return metric(key, mean);
+  return isShare(key) ? `${(100 * x).toFixed(1)} ± ${(100 * s).toFixed(1)} %` : `${number(x)} ± ${Number(s.toPrecision(2))}`;
+}
+
+// A cell's states as papers and drawings write them: its two inputs, then its nodes.
+export const stateName = (state: number) => ['c(k−2)', 'c(k−1)'][state] ?? String(state - 2);

@@ -2,28 +2,16 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { Job } from './api';
 import { accuracy, count, fraction, percent, timeText, title, toNumber } from './format';
+import { ProgressBar, Scroll, State } from './parts';
 
-// A word and a coloured dot: the colour never says anything alone.
-export function State({ job }: { job: Job }) {
-  const leaving = job.desired_state === 'cancelled' && (job.state === 'running' || job.state === 'starting');
-  return <span class={`state state-${job.state}`}>{leaving ? 'cancelling' : job.state.replaceAll('_', ' ')}</span>;
-}
+const leaving = (job: Job) => job.desired_state === 'cancelled' && (job.state === 'running' || job.state === 'starting');
 
-export function ProgressBar({ job }: { job: Job }) {
-  const part = fraction(job);
-  const p = job.progress;
+export const JobState = ({ job }: { job: Job }) => <State state={job.state} leaving={leaving(job)} />;
 
-  return (
-    <div class="progress">
-      <progress max={1} value={Number.isNaN(part) ? 0 : part} class={`bar-${job.state}`}
-        aria-label={`Progress of ${title(job)}`} aria-valuetext={percent(Number.isNaN(part) ? 0 : part)} />
-      {p && p.steps > 0 && (
-        <span class="progress-text">
-          {p.epochs > 0 && <>epoch {p.epoch} of {p.epochs} · </>}step {count(p.step)} of {count(p.steps)}
-        </span>
-      )}
-    </div>
-  );
+function progressText({ progress: p }: Job): string {
+  if (!p || p.steps <= 0)
+    return '';
+  return `${p.epochs > 0 ? `epoch ${p.epoch} of ${p.epochs} · ` : ''}step ${count(p.step)} of ${count(p.steps)}`;
 }
 
 // A number with its unit; "–" where nothing is known, which the narrow layout leaves out.
@@ -38,17 +26,19 @@ function Cell({ name, value, unit = '' }: { name: string; value: string; unit?: 
 function Row({ job, selected }: { job: Job; selected: boolean }) {
   const best = accuracy(job);
   const speed = toNumber(job.latest['throughput/images_per_second']);
-  const dataset = job.params['dataset'];
+  const { dataset, method } = job.params;
 
   return (
     <tr role="row" class={selected ? 'job selected' : 'job'} data-job={job.id}
       onClick={() => { window.location.hash = `#/jobs/${job.id}`; }}>
       <th role="rowheader" scope="row" class="job-name">
         <a href={`#/jobs/${job.id}`} aria-current={selected ? 'true' : undefined}>{title(job)}</a>
-        <span class="muted">#{job.id} · {job.kind}{typeof dataset === 'string' && <> · {dataset}</>}</span>
+        <span class="muted">{[`#${job.id}`, job.kind, dataset, method].filter((part) => typeof part === 'string').join(' · ')}</span>
       </th>
-      <td role="cell" class="job-state"><State job={job} /></td>
-      <td role="cell" class="job-progress"><ProgressBar job={job} /></td>
+      <td role="cell" class="job-state"><JobState job={job} /></td>
+      <td role="cell" class="job-progress">
+        <ProgressBar of={title(job)} state={job.state} part={fraction(job)} text={progressText(job)} />
+      </td>
       <Cell name="time" value={timeText(job)} />
       <Cell name="speed" value={Number.isFinite(speed) ? count(speed) : '–'} unit="images/s" />
       <Cell name="accuracy" value={best ? percent(best.value) : '–'} unit={best?.split ?? ''} />
@@ -64,7 +54,7 @@ export function JobTable({ jobs, more, selected }: { jobs: Job[]; more: boolean;
   return (
     <section aria-labelledby="jobs-title">
       <h2 id="jobs-title">Jobs</h2>
-      <div class="table-scroll" tabIndex={0} role="region" aria-labelledby="jobs-title">
+      <Scroll labelledBy="jobs-title">
         <table role="table" class="jobs" aria-labelledby="jobs-title">
           <thead role="rowgroup">
             <tr role="row">
@@ -80,7 +70,7 @@ export function JobTable({ jobs, more, selected }: { jobs: Job[]; more: boolean;
             {jobs.map((job) => <Row key={job.id} job={job} selected={job.id === selected} />)}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       {more && <p class="muted">The newest {jobs.length} jobs; older ones are in the API.</p>}
     </section>
   );
