@@ -13,7 +13,7 @@
 
 #include "core/base/status.h"
 
-enum { ERROR_POINTER_MAX = 128, ERROR_MESSAGE_MAX = 256, ERROR_DETAILS_MAX = 16 };
+enum { ERROR_POINTER_MAX = 128, ERROR_MESSAGE_MAX = 512, ERROR_DETAILS_MAX = 16 };
 
 typedef struct ErrorDetail {
     char

@@ -35,7 +35,7 @@ static inline void cam_magnitude(const CamInput *in, float *ret)
         float sum = 0;
 
         for (size_t k = 0; k < c; k++)
-            sum += fabsf(in->gradient[p * c + k]);
+            sum += (float)real_abs(in->gradient[p * c + k]);
         ret[p] = sum;
     }
 }

@@ -284,20 +284,23 @@ INLINE void narrow_product(size_t n, size_t rows, const real *a, const real *b,
     }
 }
 
-/* product_some() of any rows: each width that is narrow has loops of its own. */
+/* product_some() of any rows: each width that is narrow has loops of its own, in builds whose
+ * vectors are wider. */
 static void product_all(size_t rows, size_t k, size_t n, const real *a, const real *b,
                         const RowSteps *c_steps, RowWalk *c_walk, real *c, const Sums *sums)
 {
-    if (!is_narrow(k, n) || c_steps->inner != n)
-        product_some(rows, k, n, a, b, c_steps, c_walk, c, sums);
-    else if (n == 1)
+    const bool narrow = is_narrow(k, n) && c_steps->inner == n;
+
+    if (narrow && n == 1)
         narrow_product(1, rows, a, b, c_steps, c_walk, c, sums);
-    else if (n == 2)
+    else if (narrow && n == 2)
         narrow_product(2, rows, a, b, c_steps, c_walk, c, sums);
-    else if (n == 4)
+    else if (LANES > 4 && narrow && n == 4)
         narrow_product(4, rows, a, b, c_steps, c_walk, c, sums);
-    else
+    else if (LANES > 8 && narrow && n == 8)
         narrow_product(8, rows, a, b, c_steps, c_walk, c, sums);
+    else
+        product_some(rows, k, n, a, b, c_steps, c_walk, c, sums);
 }
 
 /* The first row into `about`, the other arrays to 0. */
@@ -395,21 +398,10 @@ INLINE void narrow_outer(size_t n, size_t rows, const real *a, const real *d, re
     outer_rest(0, rows - vectors * in_vector, n, n, a, d, dw);
 }
 
-void planes_outer(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw)
+static void outer_some(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw)
 {
     size_t j = 0;
 
-    if (is_narrow(k, n)) {
-        if (n == 1)
-            narrow_outer(1, rows, a, d, dw);
-        else if (n == 2)
-            narrow_outer(2, rows, a, d, dw);
-        else if (n == 4)
-            narrow_outer(4, rows, a, d, dw);
-        else
-            narrow_outer(8, rows, a, d, dw);
-        return;
-    }
     for (; j + LANES <= n; j += LANES) {
         size_t i = 0;
 
@@ -422,4 +414,21 @@ void planes_outer(size_t rows, size_t k, size_t n, const real *a, const real *d,
     }
     if (j < n)
         outer_rest(j, rows, k, n, a, d, dw);
+}
+
+/* As product_all(). */
+void planes_outer(size_t rows, size_t k, size_t n, const real *a, const real *d, real *dw)
+{
+    const bool narrow = is_narrow(k, n);
+
+    if (narrow && n == 1)
+        narrow_outer(1, rows, a, d, dw);
+    else if (narrow && n == 2)
+        narrow_outer(2, rows, a, d, dw);
+    else if (LANES > 4 && narrow && n == 4)
+        narrow_outer(4, rows, a, d, dw);
+    else if (LANES > 8 && narrow && n == 8)
+        narrow_outer(8, rows, a, d, dw);
+    else
+        outer_some(rows, k, n, a, d, dw);
 }

@@ -12,7 +12,7 @@
 
 #include "server/codec/architecture.h"
 
-enum { LIST_BYTES = 230 }; /* what an error message has room for after its first words */
+enum { LIST_BYTES = ERROR_MESSAGE_MAX - 26 }; /* what is left after its first words */
 
 /* Where the parser stands, and whether anything was wrong so far (err may be NULL). */
 typedef struct Parse {

@@ -41,7 +41,7 @@ Status map_pixels(Explainer *explainer, const uint8_t *pixels, MapRequest *map, 
     Shape in = explainer_input(explainer);
     const Dataset size = { .height = in.dim[1], .width = in.dim[2], .channels = in.dim[3] };
     Loader loader = { .dataset = &size };
-    float *image = calloc(shape_count(&in), sizeof *image);
+    float *image = calloc((size_t)in.dim[1] * in.dim[2] * in.dim[3], sizeof *image);
     Status s;
 
     if (image == NULL)

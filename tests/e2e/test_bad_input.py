@@ -42,7 +42,7 @@ class BadRequests(harness.Case):
     def test_unknown_keys(self):
         """an unknown key, at every depth"""
         self.refused({**train_job(), 'colour': 'red'}, 422, '/colour')
-        self.refused(self.changed(bach_size=32), 422, '/params/bach_size', ', profile"')
+        self.refused(self.changed(bach_size=32), 422, '/params/bach_size', ', timelapse"')
         self.refused(self.changed(optimizer={'name': 'sgd', 'lrr': 1}), 422, '/params/optimizer/lrr')
         self.refused(self.changed(augment=[{'name': 'flip', 'padding': 4}]), 422, '/params/augment/0/padding')
 
