@@ -26,7 +26,7 @@ static void integrated_gradients_compute(const CamInput *in, float *ret)
         float sum = 0;
 
         for (size_t k = 0; k < c; k++)
-            sum += fabsf(in->gradient[p * c + k] * in->activation[p * c + k]);
+            sum += (float)real_abs(in->gradient[p * c + k] * in->activation[p * c + k]);
         ret[p] = sum;
     }
 }

@@ -14,10 +14,14 @@ import urllib.request
 
 AUGMENT = [{"name": "crop", "padding": 4}, {"name": "flip"}]
 ENDED = {"succeeded", "failed", "cancelled", "early_stopped"}
-# What the public code does, and what `lease` does unless told otherwise.
-EXPLANATIONS = {
-    "one signed step": {"source": "pgd_linf", "eps": 8 / 255, "steps": 1, "step_size": 2 / 255, "start": "random", "reweight": "signed"},
-    "defaults": {},
+# What the public code does; the same for what the explainer predicts; and what `lease` does unless told otherwise.
+SIGNED = {"source": "pgd_linf", "eps": 8 / 255, "steps": 1, "step_size": 2 / 255, "start": "random", "reweight": "signed"}
+RUNS = {
+    "joint, one signed step": ("joint", SIGNED),
+    "joint, one signed step, for the prediction": ("joint", {**SIGNED, "target": "prediction"}),
+    "joint, defaults": ("joint", {}),
+    "staged, one signed step": ("staged", SIGNED),
+    "staged, defaults": ("staged", {}),
 }
 NETWORKS = "explainer/val/raw", "explainer/val/reweighted", "audience/val/raw", "audience/val/reweighted"
 AUDIENCES = {
@@ -64,32 +68,28 @@ def schedules(daemon, args):
     explainer = {"space": "s3_se_eca", "channels": 8, "cells": 5, "batch_size": 32, "augment": AUGMENT, "optimizer": {"name": "sgd", "lr": 0.05}}
     audience = {"model": {"name": "resnet18", "width": 8, "attention": "se"}, "batch_size": 32, "augment": AUGMENT,
                 "optimizer": {"name": "sgd", "lr": 0.05}}
-    half = args.epochs / 2
+    half = args.epochs // 2
     modes = {
         "joint": {"mode": "joint", "epochs": args.epochs, "explainer": explainer, "audience": audience},
         "staged": {"mode": "staged", "rounds": 2, "explainer": {**explainer, "epochs": half}, "audience": {**audience, "epochs": half}},
     }
     runs = {}
     for seed in args.seeds:
-        for mode, params in modes.items():
-            for name, explanation in EXPLANATIONS.items():
-                hypergrad = "full" if (mode, name) == ("staged", "defaults") else "first"  # `full` in each batch takes hours
-                runs[mode, name, seed] = daemon.submit({
-                    "kind": "lease", "name": f"{mode}, {name}", "tags": ["results", "schedules"], "seed": seed, "threads": args.threads,
-                    "params": {"dataset": args.dataset, "explanation": explanation, "hypergrad": hypergrad, **params}})
+        for name, (mode, explanation) in RUNS.items():
+            hypergrad = "full" if name == "staged, defaults" else "first"  # `full` in each batch takes hours
+            runs[name, seed] = daemon.submit({
+                "kind": "lease", "name": name, "tags": ["results", "schedules"], "seed": seed, "threads": args.threads,
+                "params": {"dataset": args.dataset, "explanation": explanation, "hypergrad": hypergrad, **modes[mode]}})
     for job_id in runs.values():
         daemon.finish(job_id)
     print("| schedule, explanation | " + " | ".join(NETWORKS) + " |\n|---|" + "---|" * len(NETWORKS))
-    for mode in modes:
-        for name in EXPLANATIONS:
-            jobs = [runs[mode, name, seed] for seed in args.seeds]
-            cells = (mean_sd([daemon.series(job_id, f"{key}/accuracy")[-1] for job_id in jobs]) for key in NETWORKS)
-            print(f"| {mode}, {name} | " + " | ".join(cells) + " |")
-    for mode in modes:
-        for name in EXPLANATIONS:
-            for key in NETWORKS:
-                curve = daemon.series(runs[mode, name, args.seeds[0]], f"{key}/accuracy")
-                print(f"{mode}, {name}, seed {args.seeds[0]}, {key}: " + " ".join(f"{value:.3f}".lstrip("0") for value in curve))
+    for name in RUNS:
+        cells = (mean_sd([daemon.series(runs[name, seed], f"{key}/accuracy")[-1] for seed in args.seeds]) for key in NETWORKS)
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    for name in RUNS:
+        for key in (*NETWORKS, "audience/train/epoch"):
+            curve = daemon.series(runs[name, args.seeds[0]], key + ("_accuracy" if key.endswith("epoch") else "/accuracy"))
+            print(f"{name}, seed {args.seeds[0]}, {key}: " + " ".join(f"{value:.3f}".lstrip("0") for value in curve))
 
 
 def maps(daemon, args):
