@@ -219,16 +219,9 @@ static Status run_measure(Measure *measure, const Dataset *dataset, Error *err)
 static Status quality_job_run(JobRun *run, Error *err)
 {
     const Params *params = run->spec->params;
-    const Dataset *dataset = NULL;
-    Measure measure = { 0 };
-    Status s = data_params_open(&params->data, run->datasets, &dataset, err);
 
-    if (s == STATUS_OK)
-        s = measure_begin(run, &params->checkpoint, (uint32_t)params->images.value, &measure, err);
-    if (s == STATUS_OK)
-        s = run_measure(&measure, dataset, err);
-    measure_close(&measure);
-    return s;
+    return measure_run(run, &params->data, &params->checkpoint, (uint32_t)params->images.value,
+                       run_measure, err);
 }
 
 extern const JobKind job_kind_quality;

@@ -57,28 +57,34 @@ Status measure_images(const DataParams *data, Split split, OptionalUint *images,
 
 /* --- the run --- */
 
-Status measure_begin(JobRun *run, const CheckpointRef *ref, uint32_t images, Measure *ret,
-                     Error *err)
+static Status measure_begin(Measure *m, const CheckpointRef *ref, uint32_t images, Error *err)
 {
     const JobProgress at = { .steps = images };
-    Measure m = { .run = run };
     Job job = { 0 };
     uint64_t step;
-    Status s = run_begin(run, &at, NULL, NULL, &step, err);
+    Status s = run_begin(m->run, &at, NULL, NULL, &step, err);
 
     if (s == STATUS_OK)
-        s = reference_checkpoint(run->store, ref, "/checkpoint", &job, &m.checkpoint, err);
+        s = reference_checkpoint(m->run->store, ref, "/checkpoint", &job, &m->checkpoint, err);
     job_clear(&job);
     if (s == STATUS_OK)
-        s = reference_file(run->store, ref, "/checkpoint", &m.path, err);
-    *ret = m;
+        s = reference_file(m->run->store, ref, "/checkpoint", &m->path, err);
     return s;
 }
 
-void measure_close(Measure *measure)
+Status measure_run(JobRun *run, const DataParams *data, const CheckpointRef *ref, uint32_t images,
+                   Status (*work)(Measure *measure, const Dataset *dataset, Error *err), Error *err)
 {
-    free(measure->path);
-    *measure = (Measure){ 0 };
+    Measure measure = { .run = run };
+    const Dataset *dataset = NULL;
+    Status s = data_params_open(data, run->datasets, &dataset, err);
+
+    if (s == STATUS_OK)
+        s = measure_begin(&measure, ref, images, err);
+    if (s == STATUS_OK)
+        s = work(&measure, dataset, err);
+    free(measure.path);
+    return s;
 }
 
 void measure_resume(Measure *measure, Samples *samples)

@@ -26,14 +26,16 @@ CHECKED Status measure_images(const DataParams *data, Split split, OptionalUint 
 
 typedef struct Measure {
     JobRun *run;
-    char *path; /* of the checkpoint; measure_close() frees it */
+    char *path; /* of the checkpoint */
     Checkpoint checkpoint;
     Samples *samples; /* borrowed */
 } Measure;
 
-/* When it runs: begins, and finds the checkpoint. Close it whatever comes. */
-CHECKED Status measure_begin(JobRun *run, const CheckpointRef *ref, uint32_t images, Measure *ret,
-                             Error *err);
+/* When it runs: begins, opens the data set and finds the checkpoint, for `work`. */
+CHECKED Status measure_run(JobRun *run, const DataParams *data, const CheckpointRef *ref,
+                           uint32_t images,
+                           Status (*work)(Measure *measure, const Dataset *dataset, Error *err),
+                           Error *err);
 /* Takes up the samples where the job was interrupted before; a file that is not whole or of
  * something else is left out. */
 void measure_resume(Measure *measure, Samples *samples);
@@ -43,7 +45,6 @@ CHECKED Status measure_batch(void *context, uint32_t images, Error *err);
 /* Behind the run: where it was stopped to drain, its samples are stored. Answers `s`, or what else
  * went wrong. */
 CHECKED Status measure_end(Measure *measure, Status s, Error *err);
-void measure_close(Measure *measure);
 
 /* Reports key, key/low and key/high at the checkpoint's step, beside the numbers of the job that it
  * is about; answers {"mean", "low", "high", "n"}. */
