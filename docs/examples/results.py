@@ -23,7 +23,13 @@ RUNS = {
     "staged, one signed step": ("staged", SIGNED),
     "staged, defaults": ("staged", {}),
 }
-NETWORKS = "explainer/val/raw", "explainer/val/reweighted", "audience/val/raw", "audience/val/reweighted"
+CURVES = {
+    "explainer/val/raw": "explainer/val/raw/accuracy",
+    "explainer/val/reweighted": "explainer/val/reweighted/accuracy",
+    "audience/val/raw": "audience/val/raw/accuracy",
+    "audience/val/reweighted": "audience/val/reweighted/accuracy",
+    "audience/train/epoch": "audience/train/epoch_accuracy",
+}
 AUDIENCES = {
     "the image alone": {"input": "image"},
     "grouped maps (30 channels)": {"input": "maps"},
@@ -82,14 +88,13 @@ def schedules(daemon, args):
                 "params": {"dataset": args.dataset, "explanation": explanation, "hypergrad": hypergrad, **modes[mode]}})
     for job_id in runs.values():
         daemon.finish(job_id)
-    print("| schedule, explanation | " + " | ".join(NETWORKS) + " |\n|---|" + "---|" * len(NETWORKS))
+    print("| schedule, explanation | " + " | ".join(CURVES) + " |\n|---|" + "---|" * len(CURVES))
     for name in RUNS:
-        cells = (mean_sd([daemon.series(runs[name, seed], f"{key}/accuracy")[-1] for seed in args.seeds]) for key in NETWORKS)
+        cells = (mean_sd([daemon.series(runs[name, seed], key)[-1] for seed in args.seeds]) for key in CURVES.values())
         print(f"| {name} | " + " | ".join(cells) + " |")
     for name in RUNS:
-        for key in (*NETWORKS, "audience/train/epoch"):
-            curve = daemon.series(runs[name, args.seeds[0]], key + ("_accuracy" if key.endswith("epoch") else "/accuracy"))
-            print(f"{name}, seed {args.seeds[0]}, {key}: " + " ".join(f"{value:.3f}".lstrip("0") for value in curve))
+        for title, key in CURVES.items():
+            print(f"{name}, seed {args.seeds[0]}, {title}: " + " ".join(f"{v:.3f}".lstrip("0") for v in daemon.series(runs[name, args.seeds[0]], key)))
 
 
 def maps(daemon, args):
